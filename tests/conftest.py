@@ -1,7 +1,7 @@
-"""Fixtures of all tests: the table by backend, and the marker `loopback`.
+"""Fixtures and options of all tests: the backend of the table, and the marker `loopback`.
 
-Tests of stores use `physical_table` (or `table_client` and `table_name`). They run on moto. `make conformance` runs
-them again with `--dynamodb=http://127.0.0.1:<port>`, the address of a DynamoDB Local.
+Tests of stores use `physical_table`, or `table_client` and `table_name`. They run on moto. `make conformance` runs them
+again with `--dynamodb=http://127.0.0.1:<port>`, the address of a DynamoDB Local.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    settings.register_profile("atrium", deadline=None)  # `make bench` measures speed, and no test asserts it
+    settings.register_profile("atrium", deadline=None)  # tests do not measure speed (`make bench` does)
     settings.load_profile("atrium")
     quicken()
     remember_verifications()
-    # Each client would read the machine's certificates again (20 ms), although tests only call loopback.
+    # Without a cache, each client would read the machine's certificates (20 ms), which calls on loopback do not need.
     create = default_transports.create_ssl_context  # type: ignore[attr-defined]  # imported there, not exported
     kept = cache(lambda _certificates, **options: create(**options))
 
@@ -56,7 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Exclude imported objects from garbage collection, which otherwise takes a tenth of the run's time."""
+    """Exclude imported objects from garbage collection, which otherwise takes a tenth of the test run's time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
@@ -99,11 +99,11 @@ def table_name() -> str:
 def table_client(
     request: pytest.FixtureRequest, definition_of_table: Document, table_name: str
 ) -> Iterator[DynamoDBClient]:
-    """A DynamoDB client with an empty table `table_name`, for one test."""
+    """A DynamoDB client with an empty table named `table_name`, for one test."""
     backend = str(request.config.getoption("--dynamodb"))
     if backend == "moto":
         with mock_aws(), moto_client("dynamodb") as client:
-            # Without the stream, which these tests do not read and which would copy every written item.
+            # The stream is disabled: these tests do not read it, and moto would copy every written item to it.
             client.create_table(
                 TableName=table_name, **{**definition_of_table, "StreamSpecification": {"StreamEnabled": False}}
             )
@@ -123,7 +123,7 @@ def physical_table(table_client: DynamoDBClient, table_name: str) -> PhysicalTab
 
 @pytest.fixture
 def aws_secrets(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Secrets Manager on moto, empty, with any table backend."""
+    """An empty Secrets Manager on moto, for every backend of the table."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     on_moto = request.config.getoption("--dynamodb") == "moto"
     with mock_aws(config=None if on_moto else {"core": {"passthrough": {"services": ["dynamodb"]}}}):
@@ -132,5 +132,5 @@ def aws_secrets(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def deployment(physical_table: PhysicalTable, aws_secrets: None) -> Deployment:
-    """An empty table, and secrets with values, as after `make bootstrap`."""
+    """A deployment as after `make bootstrap`: an empty table, and secrets with values."""
     return deploy(physical_table)

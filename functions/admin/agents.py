@@ -36,13 +36,13 @@ class AgentFields(StrictModel):
     """The optional fields of an agent, with their defaults."""
 
     description: OrNone[Annotated[str, Field(max_length=1_000)]] = None
-    """Purpose of the agent, at most 1,000 characters. Default null."""
+    """Purpose of the agent, at most 1,000 characters. Null or absent: no description."""
     provider: OrNone[Annotated[str, Field(max_length=64)]] = None
     """Model provider, such as `anthropic`. Null or absent: the provider of `model`."""
     system_prompt: OrNone[Annotated[str, Field(max_length=50_000)]] = None
     """System prompt, sent before the conversation, at most 50,000 characters. Null or absent: no system prompt."""
     tools: Annotated[list[ToolName], Field(max_length=100)] = Field(default_factory=list)
-    """Names of the tools the agent may use, at most 100. Default: empty."""
+    """Names of the tools that the agent may use, at most 100. Default: empty."""
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] = MAX_TOKENS_DEFAULT
     """Maximum output tokens of one model call, 1 to 1,000,000 and not above the model's maximum. Default 4,096."""
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
@@ -54,11 +54,11 @@ class AgentFields(StrictModel):
     compaction_profile: Profile | None = None
     """Profile for shortening long conversations. Null or absent: no profile. The value is stored but not used yet."""
     limits: SubjectLimits = Field(default_factory=dict)
-    """Limits of the agent, in addition to the tenant's limits. An update replaces all of them. Default: empty."""
+    """Limits of the agent, in addition to the tenant's limits. An update replaces all limits. Default: empty."""
     fallback_models: Annotated[list[ModelId], Field(max_length=FALLBACKS_MAX)] = Field(default_factory=list)
-    """Models to try in this order if the agent's model fails, at most 2. Default: empty."""
+    """Models to try if the agent's model fails, in the order of use, at most 2. Default: empty."""
     fallback_text: OrNone[Annotated[str, Field(max_length=2_000, pattern=NOT_BLANK)]] = None
-    """Text to answer with if every model fails, at most 2,000 characters. Null or absent: the turn fails."""
+    """Text of the answer if every model fails, at most 2,000 characters. Null or absent: the turn fails."""
 
 
 class AgentBody(AgentFields):
@@ -99,7 +99,7 @@ class AgentAnswer(StrictModel):
     system_prompt: str | None
     """System prompt, sent before the conversation. Null if there is no system prompt."""
     tools: list[str]
-    """Names of the tools the agent may use."""
+    """Names of the tools that the agent may use."""
     max_tokens: int
     """Maximum output tokens of one model call."""
     temperature: float | None
@@ -113,15 +113,15 @@ class AgentAnswer(StrictModel):
     limits: ShownLimits
     """Limits of the agent by name. Absent limits are not set."""
     fallback_models: list[str]
-    """Models to try in this order if the agent's model fails."""
+    """Models to try if the agent's model fails, in the order of use."""
     fallback_text: str | None
-    """Text to answer with if every model fails. Null: the turn fails."""
+    """Text of the answer if every model fails. Null: the turn fails."""
     is_default: bool
     """Whether this agent answers requests without `agent_id`."""
     created_at: str
-    """When it was created (RFC 3339, UTC)."""
+    """When the agent was created (RFC 3339, UTC)."""
     updated_at: str
-    """When it was last changed (RFC 3339, UTC)."""
+    """When the agent was last changed (RFC 3339, UTC)."""
 
 
 def _service(runtime: Runtime, tenant: TenantContext) -> AgentService:
@@ -189,8 +189,8 @@ def update_agent(agent_id: AgentPath, body: AgentPatch, tenant: TenantDep, runti
 def delete_agent(agent_id: AgentPath, tenant: TenantDep, runtime: RuntimeDep) -> None:
     """Delete an agent.
 
-    Returns 409 for the default agent, which cannot be deleted. A turn in a session of the deleted agent
-    returns 404 until the session has another agent.
+    Returns 409 for the default agent, which cannot be deleted. A turn in a session that uses the deleted
+    agent returns 404 until the session has another agent.
     """
     _service(runtime, tenant).delete(agent_id)
 

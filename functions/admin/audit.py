@@ -32,7 +32,7 @@ OfPrincipal = Annotated[
     str | None, Query(max_length=64, description="Return only events of the user, API key or OAuth client with this id")
 ]
 OfSession = Annotated[str | None, Query(max_length=128, description="Return only events of this session")]
-OfTool = Annotated[str | None, Query(max_length=128, description="Return only calls of this tool")]
+OfTool = Annotated[str | None, Query(max_length=128, description="Return only events of calls of this tool")]
 Since = Annotated[
     Timestamp | None, Query(alias="from", description="Start of the period, inclusive (RFC 3339). Default: 30 days ago")
 ]
@@ -46,28 +46,28 @@ Format = Annotated[
 
 
 class AuditAnswer(StrictModel):
-    """An audit event. `count` is above 1 if several equal events of one minute were combined."""
+    """An audit event. `count` is above 1 if several equal events from one minute were combined."""
 
     time: str
     """Time of the event (RFC 3339, UTC)."""
     type: str
     """Type of the event, such as `admin.change`."""
     principal: str | None
-    """The caller, such as `user:usr_…` or `key:key_…`. Null if it is unknown."""
+    """Caller, such as `user:usr_…` or `key:key_…`. Null if the caller is unknown."""
     session_id: str | None
-    """Session the event belongs to. Null if it belongs to no session."""
+    """Id of the session to which the event belongs. Null if the event belongs to no session."""
     details: dict[str, Any]
     """Details of the event. The fields depend on `type`."""
     ip: str | None
-    """IP address of the caller, with the last part masked. Null if it is unknown."""
+    """IP address of the caller, with the last part masked. Null if the address is unknown."""
     user_agent: str | None
-    """`User-Agent` of the caller. Null if it is unknown."""
+    """`User-Agent` header of the caller. Null if the header is unknown."""
     count: int
     """Number of equal events that this record combines, at least 1."""
     end_user: str | None
-    """The value of `end_user` in the call. Null if it was not sent."""
+    """Value of `end_user` in the call. Null if `end_user` was not sent."""
     request_id: str | None
-    """Request id of the call. Null if it is unknown."""
+    """Request id of the call. Null if the id is unknown."""
 
 
 @router.get("/v1/audit", response_model=ListOf[AuditAnswer], responses=_FILES)

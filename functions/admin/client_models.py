@@ -27,7 +27,7 @@ class ClientBody(StrictModel):
     redirect_uris: RedirectUris = Field(default_factory=list)
     """Allowed redirect URIs, compared exactly. At most 20. Required for `authorization_code`."""
     grant_types: GrantTypes
-    """OAuth grant types the client may use, 1 to 3."""
+    """OAuth grant types that the client may use, 1 to 3."""
     scopes: Scopes = Field(default_factory=lambda: list(KEY_SCOPES_DEFAULT))
     """Scopes that the client may request. Each must be a scope of the creator. Default: `chat`, `sessions:read`,
     `sessions:write`.
@@ -42,13 +42,13 @@ class ClientPatch(StrictModel):
     redirect_uris: RedirectUris = Field(default_factory=list)
     """Allowed redirect URIs, compared exactly. At most 20. Replaced as a whole."""
     grant_types: GrantTypes = Field(default_factory=list)
-    """OAuth grant types the client may use, 1 to 3. Replaced as a whole."""
+    """OAuth grant types that the client may use, 1 to 3. Replaced as a whole."""
     scopes: Scopes = Field(default_factory=lambda: list(KEY_SCOPES_DEFAULT))
     """Scopes that the client may request. Each must be a scope of the caller. Replaced as a whole."""
 
 
 class ClientGrace(StrictModel):
-    """How long the previous secret remains valid."""
+    """The time for which the previous secret remains valid."""
 
     grace_seconds: Annotated[int, Field(ge=0, le=GRACE_SECONDS_MAX)] = 0
     """Seconds for which the previous secret remains valid, 0 to 604,800. Default 0."""
@@ -68,15 +68,15 @@ class ClientAnswer(StrictModel):
     redirect_uris: list[str]
     """Allowed redirect URIs."""
     grant_types: list[GrantType]
-    """OAuth grant types the client may use."""
+    """OAuth grant types that the client may use."""
     scopes: list[str]
     """Scopes that the client may request."""
     created_by: str | None
-    """Id of the user, key or client that created it. Null if it is unknown."""
+    """Id of the user, API key or OAuth client that created this client. Null if the creator is unknown."""
     created_at: str
-    """When it was created (RFC 3339, UTC)."""
+    """When the client was created (RFC 3339, UTC)."""
     updated_at: str
-    """When it was last changed (RFC 3339, UTC)."""
+    """When the client was last changed (RFC 3339, UTC)."""
 
 
 class CreatedClient(ClientAnswer):

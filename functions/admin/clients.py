@@ -70,7 +70,7 @@ def create_client(
 def get_client(client_id: ClientPath, tenant: TenantDep, runtime: RuntimeDep) -> ClientAnswer:
     """Get an OAuth client.
 
-    The secret is not included.
+    The response does not contain the secret.
     """
     return render_client(_service(runtime, tenant).get(client_id))
 
@@ -89,7 +89,7 @@ def update_client(client_id: ClientPath, body: ClientPatch, tenant: TenantDep, r
 def delete_client(client_id: ClientPath, tenant: TenantDep, runtime: RuntimeDep) -> None:
     """Delete an OAuth client.
 
-    All tokens issued to the client, for itself or for users, are rejected within 30 seconds.
+    All tokens that were issued to the client, including tokens of users, are rejected within 30 seconds.
     """
     _service(runtime, tenant).delete(client_id)
 
@@ -107,7 +107,7 @@ def rotate_client(
     """Rotate an OAuth client's secret.
 
     The new secret is returned only in this response. The previous secret expires after `grace_seconds`, by default
-    immediately. Returns 409 for a public client, because it has no secret.
+    immediately. Returns 409 for a public client, because public clients have no secret.
     """
     issued = _service(runtime, tenant).rotate(client_id, body.grace_seconds if body else 0)
     response.headers["Location"] = f"{base_url}/v1/clients/{issued.client.id}"

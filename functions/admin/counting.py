@@ -1,4 +1,4 @@
-"""Starts usage counters for users, keys and agents that get their first limits (`atrium.quotas.changes`)."""
+"""Starts usage counters for users, API keys and agents that get their first limits (`atrium.quotas.changes`)."""
 
 from collections.abc import Mapping
 
@@ -10,6 +10,6 @@ from atrium.tenants.context import TenantContext
 def limits_changed(
     runtime: Runtime, tenant: TenantContext, scope_id: str, before: Mapping[str, int], after: Mapping[str, int]
 ) -> None:
-    """Start counters for a scope that gets its first limits. A rebuild adds its earlier usage some seconds later."""
+    """Start the counters of a scope that gets its first limits. A rebuild adds earlier usage some seconds later."""
     if after and not before:
         begin_counting(runtime.tenant_table(tenant.tenant_id), runtime.clock, scope_id)

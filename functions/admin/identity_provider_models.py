@@ -1,4 +1,4 @@
-"""Request and response models of identity providers: the tenant's OIDC issuers and clients at Google, GitHub, Slack."""
+"""Request and response models of identity providers: OIDC issuers, and clients at Google, GitHub and Slack."""
 
 from typing import Annotated, Any, Literal
 
@@ -35,18 +35,26 @@ from functions.admin.social_client_models import (
     render_client,
 )
 
-Issuer = Annotated[str, Field(min_length=1, max_length=ISSUER_MAX, description="Exactly the `iss` of the tokens")]
+Issuer = Annotated[
+    str, Field(min_length=1, max_length=ISSUER_MAX, description="Issuer of the tokens, equal to the claim `iss`")
+]
 Audience = Annotated[
     str,
     Field(
         min_length=1,
         max_length=AUDIENCE_MAX,
         pattern=named_pattern(r"^[\x21-\x7e]+$", "must be printable ASCII without spaces"),
-        description="The `aud` of the tokens. Other tenants cannot register an audience with your tenant's id in it.",
+        description=(
+            "Audience of the tokens, equal to the claim `aud`. Other tenants cannot register an audience that contains "
+            "your tenant's id"
+        ),
     ),
 ]
 KeysAddress = Annotated[
-    str, Field(max_length=ISSUER_MAX, description="Null: read from the issuer's discovery document")
+    str,
+    Field(
+        max_length=ISSUER_MAX, description="URL of the public keys. Null: the URL from the issuer's discovery document"
+    ),
 ]
 Algorithms = Annotated[list[Algorithm], Field(min_length=1, max_length=len(ALGORITHMS))]
 Claim = Annotated[str, Field(min_length=1, max_length=CLAIM_MAX)]
@@ -63,7 +71,7 @@ class ClaimNames(StrictModel):
     name: Claim = "name"
     """Claim with the user's name. Default `name`."""
     role: Claim | None = None
-    """Claim with the user's role, translated by `role_mapping`. Null: the stored role of the user applies."""
+    """Claim with the user's role, mapped by `role_mapping`. Null: the stored role of the user applies."""
 
 
 class IdentityProviderFields(StrictModel):
@@ -76,19 +84,19 @@ class IdentityProviderFields(StrictModel):
     platform's client.
     """
     redirect_uris: RedirectUris = Field(default_factory=list)
-    """Allowed redirect URIs of sign-ins, compared exactly. At most 10. Only for Google, GitHub, Slack."""
+    """Allowed redirect URIs of sign-ins, compared exactly. At most 10. Only for Google, GitHub and Slack."""
     connection_scopes: ConnectionScopes = Field(default_factory=list)
-    """Scopes that connections request from the provider, at most 30. Empty: the provider's minimum."""
+    """Scopes that connections request from the provider, at most 30. Empty: the provider's default scopes."""
     email_domains: EmailDomains = Field(default_factory=list)
     """Email domains that are allowed to sign in, at most 50. Empty: any domain."""
     jwks_uri: OrNone[KeysAddress] = None
-    """URL of the issuer's public keys. Null or absent: read from its discovery document. Only for `oidc`."""
+    """URL of the issuer's public keys. Null or absent: the URL from the discovery document. Only for `oidc`."""
     algorithms: Algorithms = Field(default_factory=lambda: list(ALGORITHMS_DEFAULT))
     """Accepted signature algorithms. Default `RS256`, `ES256`. Only for `oidc`."""
     claim_mapping: ClaimNames = Field(default_factory=ClaimNames)
     """Names of the claims that identify a user. Only for `oidc`."""
     role_mapping: RoleMapping = Field(default_factory=dict)
-    """Maps values of the role claim to roles, at most 50 entries. Only for `oidc`."""
+    """Mapping of values of the role claim to roles, at most 50 entries. Only for `oidc`."""
     default_role: RoleName = "user"
     """Role of a new user if no mapping applies. Default `user`."""
     provision_users: bool = True
@@ -96,7 +104,7 @@ class IdentityProviderFields(StrictModel):
     enabled: bool = True
     """Whether sign-ins and tokens of the provider are accepted. Default true."""
     assume_email_verified: bool = False
-    """Whether to trust email addresses if the token has no `email_verified` claim. Default false. Only for `oidc`."""
+    """Whether email addresses are trusted if the claim `email_verified` is missing. Default false. Only for `oidc`."""
 
 
 class IdentityProviderBody(IdentityProviderFields):
@@ -106,24 +114,24 @@ class IdentityProviderBody(IdentityProviderFields):
     """
 
     type: Literal["oidc", "google", "github", "slack"] = "oidc"
-    """`oidc` is the tenant's own token issuer. The other types are sign-in at that provider. Default `oidc`."""
+    """`oidc` is the tenant's own token issuer. The other types enable sign-in with that provider. Default `oidc`."""
     issuer: Issuer = ""
-    """Issuer, exactly the `iss` of the tokens, at most 512 characters. Required for `oidc`."""
+    """Issuer of the tokens, equal to the claim `iss`, at most 512 characters. Required for `oidc`."""
     audience: Audience = ""
-    """Audience, the `aud` of the tokens. Other tenants cannot register an audience that contains your tenant's id.
-    Required for `oidc`.
+    """Audience of the tokens, equal to the claim `aud`. Other tenants cannot register an audience that contains your
+    tenant's id. Required for `oidc`.
     """
     name: Name = ""
-    """Name of the provider, at most 100 visible characters. Default: its issuer or type."""
+    """Name of the provider, at most 100 visible characters. Default: the issuer or type of the provider."""
 
 
 class IdentityProviderPatch(IdentityProviderFields):
     """The fields of an identity provider to change. Absent fields are not changed."""
 
     issuer: Issuer = ""
-    """Issuer, exactly the `iss` of the tokens, at most 512 characters. Only for `oidc`."""
+    """Issuer of the tokens, equal to the claim `iss`, at most 512 characters. Only for `oidc`."""
     audience: Audience = ""
-    """Audience, the `aud` of the tokens, at most 255 characters. Only for `oidc`."""
+    """Audience of the tokens, equal to the claim `aud`, at most 255 characters. Only for `oidc`."""
     name: Name = ""
     """Name of the provider, at most 100 visible characters."""
 
@@ -138,17 +146,17 @@ class IdentityProviderAnswer(StrictModel):
     name: str
     """Name of the provider."""
     issuer: str
-    """Issuer, exactly the `iss` of the tokens."""
+    """Issuer of the tokens, equal to the claim `iss`."""
     audience: str
-    """Audience, the `aud` of the tokens."""
+    """Audience of the tokens, equal to the claim `aud`."""
     jwks_uri: str | None
-    """URL of the issuer's public keys. Null: read from its discovery document."""
+    """URL of the issuer's public keys. Null: the URL from the discovery document."""
     algorithms: list[str]
     """Accepted signature algorithms."""
     claim_mapping: ClaimNames
     """Names of the claims that identify a user."""
     role_mapping: dict[str, RoleName]
-    """Maps values of the role claim to roles."""
+    """Mapping of values of the role claim to roles."""
     default_role: RoleName
     """Role of a new user if no mapping applies."""
     provision_users: bool
@@ -156,31 +164,31 @@ class IdentityProviderAnswer(StrictModel):
     enabled: bool
     """Whether the provider's tokens are accepted."""
     assume_email_verified: bool
-    """Whether email addresses are trusted if the token has no `email_verified`."""
+    """Whether email addresses are trusted if the claim `email_verified` is missing."""
     created_at: str
-    """When it was created (RFC 3339, UTC)."""
+    """When the identity provider was created (RFC 3339, UTC)."""
     updated_at: str
-    """When it was last changed (RFC 3339, UTC)."""
+    """When the identity provider was last changed (RFC 3339, UTC)."""
 
 
 class KeysAnswer(StrictModel):
-    """State of the issuer's cached keys: count, last successful fetch, last attempt and its error."""
+    """State of the issuer's cached keys: number, last successful fetch, last attempt, and error of this attempt."""
 
     count: int
     """Number of cached public keys of the issuer."""
     fetched_at: str | None
-    """When the keys were last fetched successfully (RFC 3339, UTC). Null if never."""
+    """When the keys were last fetched successfully (RFC 3339, UTC). Null if no fetch succeeded."""
     tried_at: str | None
-    """When a fetch was last attempted (RFC 3339, UTC). Null if never."""
+    """When a fetch was last attempted (RFC 3339, UTC). Null if no fetch was attempted."""
     fault: FetchFault | None
-    """Why the last attempt failed. Null if it succeeded."""
+    """Why the last attempt failed. Null if the attempt succeeded."""
 
 
 class IdentityProviderDetail(IdentityProviderAnswer):
     """An OIDC identity provider with the state of its public keys."""
 
     keys: KeysAnswer
-    """State of the issuer's public keys. They are fetched when the first token is verified."""
+    """State of the issuer's public keys. The keys are fetched when the first token is verified."""
 
 
 type AnyAnswer = IdentityProviderAnswer | SocialClientAnswer
@@ -205,7 +213,7 @@ def read_new(body: IdentityProviderBody) -> dict[str, Any]:
 
 
 def read_fields(body: IdentityProviderFields, *, oidc: bool) -> dict[str, Any]:
-    """Return the fields that were sent, as domain types. Raises `ValidationFailed` for a field of another type."""
+    """Return the fields that were sent, as domain types. Raises `ValidationFailed` for fields of another type."""
     sent: dict[str, Any] = {name: getattr(body, name) for name in sorted(body.model_fields_set) if name != "type"}
     foreign = [name for name in sent if name in (_OF_CLIENTS if oidc else _OF_OIDC)]
     if foreign:

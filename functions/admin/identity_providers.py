@@ -1,4 +1,4 @@
-"""`/v1/identity-providers`: a tenant's OIDC issuers, and its sign-in with Google, GitHub and Slack."""
+"""`/v1/identity-providers`: a tenant's OIDC issuers, and sign-in with Google, GitHub and Slack."""
 
 from typing import Annotated
 
@@ -115,7 +115,7 @@ def update_identity_provider(
 def delete_identity_provider(provider_id: ProviderPath, tenant: TenantDep, runtime: RuntimeDep) -> None:
     """Delete an identity provider.
 
-    Its tokens are rejected within 30 seconds. Users who signed in through it are not deleted.
+    Tokens of the provider are rejected within 30 seconds. Users who signed in through the provider are not deleted.
     """
     provider = _directory(runtime, tenant).get(provider_id)
     if isinstance(provider, SocialClient):

@@ -23,7 +23,7 @@ class KeyBody(StrictModel):
     scopes: Scopes = Field(default_factory=lambda: list(KEY_SCOPES_DEFAULT))
     """Scopes of the key. Each must be a scope of the creator. Default: `chat`, `sessions:read`, `sessions:write`."""
     expires_at: Timestamp | None = None
-    """When the key expires (RFC 3339). Must be in the future. Null or absent: the key does not expire."""
+    """When the key expires (RFC 3339). The time must be in the future. Null or absent: the key does not expire."""
     limits: SubjectLimits = Field(default_factory=dict)
     """Limits of the key, in addition to the tenant's limits. Default: empty."""
 
@@ -36,13 +36,13 @@ class KeyPatch(StrictModel):
     scopes: Scopes = Field(default_factory=lambda: list(KEY_SCOPES_DEFAULT))
     """Scopes of the key. Each must be a scope of the caller. Replaced as a whole."""
     expires_at: Timestamp | None = None
-    """When the key expires (RFC 3339). Must be in the future. Null: the key does not expire."""
+    """When the key expires (RFC 3339). The time must be in the future. Null: the key does not expire."""
     limits: SubjectLimits = Field(default_factory=dict)
     """Limits of the key, in addition to the tenant's limits. Replaced as a whole."""
 
 
 class GraceBody(StrictModel):
-    """How long the old key remains valid."""
+    """The time for which the old key remains valid."""
 
     grace_seconds: Annotated[int, Field(ge=0, le=GRACE_SECONDS_MAX)] = 0
     """Seconds for which the key remains valid, 0 to 604,800. Default 0."""
@@ -58,23 +58,23 @@ class KeyAnswer(StrictModel):
     scopes: list[str]
     """Scopes of the key."""
     prefix: str
-    """First characters of the secret key, for recognizing it."""
+    """First characters of the secret key, which help to recognize the key."""
     status: Literal["active", "revoked", "expired"]
-    """Whether the key is valid now. If not, whether it was revoked or has expired."""
+    """Whether the key is valid now (`active`), was revoked, or has expired."""
     expires_at: str | None
     """When the key expires (RFC 3339, UTC). Null: the key does not expire."""
     revoked_at: str | None
-    """When the key is or was revoked (RFC 3339, UTC). The key is valid until then. Null: not revoked."""
+    """When the key is or was revoked (RFC 3339, UTC). The key is valid until then. Null: the key was not revoked."""
     last_used_at: str | None
-    """When the key was last used (RFC 3339, UTC), accurate to some minutes. Null: never."""
+    """When the key was last used (RFC 3339, UTC), accurate to some minutes. Null: the key was never used."""
     limits: ShownLimits
     """Limits of the key by name. Absent limits are not set."""
     created_by: str | None
-    """Id of the user, key or client that created it. Null if it is unknown."""
+    """Id of the user, API key or OAuth client that created this key. Null if the creator is unknown."""
     created_at: str
-    """When it was created (RFC 3339, UTC)."""
+    """When the key was created (RFC 3339, UTC)."""
     updated_at: str
-    """When it was last changed (RFC 3339, UTC)."""
+    """When the key was last changed (RFC 3339, UTC)."""
 
 
 class CreatedKey(KeyAnswer):

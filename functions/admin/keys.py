@@ -45,7 +45,7 @@ def _service(runtime: Runtime, tenant: TenantContext) -> KeyService:
 def list_keys(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> ListOf[KeyAnswer]:
     """List API keys.
 
-    Returns all API keys of the tenant, oldest first. The secret keys are not included.
+    Returns all API keys of the tenant, oldest first. The response does not contain the secret keys.
     """
     scope, now = list_scope(tenant, "keys"), runtime.clock()
     found = _service(runtime, tenant).list(page_request(page, runtime.cursors, scope=scope))
@@ -71,7 +71,7 @@ def create_key(
 def get_key(key_id: KeyPath, tenant: TenantDep, runtime: RuntimeDep) -> KeyAnswer:
     """Get an API key.
 
-    The secret key is not included.
+    The response does not contain the secret key.
     """
     return render_key(_service(runtime, tenant).get(key_id), runtime.clock())
 
@@ -125,8 +125,8 @@ def rotate_key(
 def revoke_key(key_id: KeyPath, tenant: TenantDep, runtime: RuntimeDep, body: GraceBody | None = None) -> KeyAnswer:
     """Revoke an API key.
 
-    The key is revoked after `grace_seconds`, by default immediately. It is rejected within 30 seconds after that. It
-    remains in the list.
+    The key is revoked after `grace_seconds`, by default immediately. Calls with the key are rejected at most 30
+    seconds later. The key remains in the list of keys.
     """
     key = _service(runtime, tenant).revoke(key_id, body.grace_seconds if body else 0)
     return render_key(key, runtime.clock())

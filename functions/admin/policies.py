@@ -68,8 +68,8 @@ def create_policy(
 ) -> CheckedPolicy:
     """Create a policy.
 
-    The policy applies within a minute. Returns 422 if it names an agent, tool, model or route that does not exist.
-    `warnings` lists patterns that match nothing.
+    The policy applies within a minute. Returns 422 if the policy names an agent, tool, model or route that does not
+    exist. `warnings` contains a sentence for each pattern that matches nothing.
     """
     fields = read_fields(body)
     warnings = _names(runtime, tenant).check(fields)
@@ -116,6 +116,6 @@ def update_policy(policy_id: PolicyPath, body: PolicyPatch, tenant: TenantDep, r
 def delete_policy(policy_id: PolicyPath, tenant: TenantDep, runtime: RuntimeDep) -> None:
     """Delete a policy.
 
-    The policy no longer applies after at most a minute.
+    The policy stops applying within a minute.
     """
     _service(runtime, tenant).delete(policy_id)

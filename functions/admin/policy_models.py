@@ -34,18 +34,18 @@ Address = Annotated[str, Field(max_length=45), AfterValidator(_check_address)]
 
 
 class PolicyBody(StrictModel):
-    """A policy to create. `*` matches any characters. A policy without `conditions` always applies."""
+    """A policy to create. In patterns, `*` matches any characters. A policy without `conditions` always applies."""
 
     name: Name
     """Name of the policy, 1 to 100 visible characters."""
     effect: Effect
     """Effect of the policy: `allow` or `deny`."""
     principals: PatternList
-    """Principals the policy applies to: 1 to 50 patterns, such as `user:usr_…`, `key:key_…`, `role:viewer` or `*`."""
+    """Principals of the policy: 1 to 50 patterns, such as `user:usr_…`, `key:key_…`, `role:viewer` or `*`."""
     actions: PatternList
-    """Actions the policy applies to: 1 to 50 patterns, such as `execute` or `*`."""
+    """Actions of the policy: 1 to 50 patterns, such as `execute` or `*`."""
     resources: PatternList
-    """Resources the policy applies to: 1 to 50 patterns, such as `route:GET /v1/agents`, `model:…` or `tool:…`."""
+    """Resources of the policy: 1 to 50 patterns, such as `route:GET /v1/agents`, `model:…` or `tool:…`."""
     conditions: Conditions = ALWAYS
     """When the policy applies. Default: always."""
     priority: Priority = 0
@@ -62,17 +62,17 @@ class PolicyPatch(StrictModel):
     effect: Effect = Field(default_factory=lambda: "deny")
     """Effect of the policy: `allow` or `deny`."""
     principals: PatternList = Field(default_factory=list)
-    """Principals the policy applies to, 1 to 50 patterns. Replaced as a whole."""
+    """Principals to which the policy applies, 1 to 50 patterns. Replaced as a whole."""
     actions: PatternList = Field(default_factory=list)
-    """Actions the policy applies to, 1 to 50 patterns. Replaced as a whole."""
+    """Actions to which the policy applies, 1 to 50 patterns. Replaced as a whole."""
     resources: PatternList = Field(default_factory=list)
-    """Resources the policy applies to, 1 to 50 patterns. Replaced as a whole."""
+    """Resources to which the policy applies, 1 to 50 patterns. Replaced as a whole."""
     conditions: Conditions = Field(default_factory=Conditions)
     """When the policy applies. Replaced as a whole."""
     priority: Priority = Field(default_factory=int)
     """Order of evaluation, -1,000 to 1,000; higher values are evaluated first."""
     description: OrNone[Description] = None
-    """Why the policy exists, at most 500 characters. Null removes it."""
+    """Why the policy exists, at most 500 characters. Null removes the description."""
 
 
 class CircumstancesBody(StrictModel):
@@ -87,11 +87,11 @@ class CircumstancesBody(StrictModel):
     amount: Amount | None = None
     """Amount of money of the call, in USD as decimal text. Null or absent: unknown."""
     client: Annotated[str, Field(pattern=_CLIENT_ID)] | None = None
-    """OAuth client through which a user calls, such as `cli_…`. Null or absent: no client."""
+    """Id of the OAuth client through which the user calls, such as `cli_…`. Null or absent: no client."""
 
 
 class EvaluateBody(StrictModel):
-    """The principal, action, resource and circumstances to evaluate the tenant's policies for."""
+    """A call for which the policies are evaluated: its principal, action, resource and circumstances."""
 
     principal: Annotated[str, Field(min_length=1, max_length=PATTERN_MAX)]
     """The caller: `user:usr_…`, `key:key_…` or `role:viewer`. At most 200 characters."""
@@ -108,12 +108,12 @@ class EvaluateBody(StrictModel):
 
 
 class DecisionAnswer(StrictModel):
-    """The result of an evaluation: whether the call would be allowed, why, and the policies that apply."""
+    """The result of an evaluation: whether the call would be allowed, the reason, and the policies that apply."""
 
     allowed: bool
     """Whether the call would be allowed."""
     reason: str
-    """Reason of the decision, in one sentence."""
+    """Reason for the decision, in one sentence."""
     matched: list[str]
     """Ids of the policies that apply; the first one decides. The platform's policies have ids such as `builtin:…`."""
 
@@ -128,11 +128,11 @@ class PolicyAnswer(StrictModel):
     effect: Effect
     """Effect of the policy: `allow` or `deny`."""
     principals: list[str]
-    """Principals the policy applies to."""
+    """Principals to which the policy applies."""
     actions: list[str]
-    """Actions the policy applies to."""
+    """Actions to which the policy applies."""
     resources: list[str]
-    """Resources the policy applies to."""
+    """Resources to which the policy applies."""
     conditions: dict[str, Any]
     """When the policy applies. Empty: always."""
     priority: int
@@ -140,9 +140,9 @@ class PolicyAnswer(StrictModel):
     description: str | None
     """Why the policy exists. Null if there is no description."""
     created_at: str
-    """When it was created (RFC 3339, UTC)."""
+    """When the policy was created (RFC 3339, UTC)."""
     updated_at: str
-    """When it was last changed (RFC 3339, UTC)."""
+    """When the policy was last changed (RFC 3339, UTC)."""
 
 
 class CheckedPolicy(PolicyAnswer):

@@ -42,9 +42,9 @@ class SettingsAnswer(StrictModel):
     prompt_injection: ScreeningMode
     """What happens if a message or tool result matches the rules for prompt injection: `off`, `flag` or `refuse`."""
     config_version: int
-    """Version of the tenant's configuration. It increases with every change."""
+    """Version of the tenant's configuration. The version increases with every change."""
     updated_at: str
-    """When it was last changed (RFC 3339, UTC)."""
+    """When the settings were last changed (RFC 3339, UTC)."""
 
 
 def _service(runtime: Runtime, tenant: TenantContext) -> SettingsService:
@@ -65,7 +65,7 @@ def get_settings(tenant: TenantDep, runtime: RuntimeDep) -> SettingsAnswer:
 def update_settings(body: SettingsPatch, tenant: TenantDep, runtime: RuntimeDep) -> SettingsAnswer:
     """Update the settings.
 
-    Absent fields are not changed. The change applies within a minute.
+    Absent settings are not changed. The change applies within a minute.
     """
     changes = {name: getattr(body, name) for name in body.model_fields_set}
     return _render(_service(runtime, tenant).change(changes))

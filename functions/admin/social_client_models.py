@@ -1,4 +1,4 @@
-"""Field types and the response model of a tenant's OAuth client at Google, GitHub or Slack."""
+"""Field types and the response model for a tenant's OAuth client at Google, GitHub or Slack."""
 
 from typing import Annotated, Literal
 
@@ -23,14 +23,21 @@ _SCOPE = named_pattern(
 )
 _DOMAIN = named_pattern(r"^[a-z0-9-]+(\.[a-z0-9-]+)+$", "must be a lowercase domain name, such as `example.com`")
 ClientId = Annotated[str, Field(max_length=CLIENT_ID_MAX, pattern=_PRINTABLE)]
-ClientSecret = Annotated[str, Field(max_length=CLIENT_SECRET_MAX, pattern=_PRINTABLE, description="Stored encrypted")]
+ClientSecret = Annotated[
+    str,
+    Field(
+        max_length=CLIENT_SECRET_MAX,
+        pattern=_PRINTABLE,
+        description="Client secret at the provider. It is stored encrypted",
+    ),
+]
 RedirectUris = Annotated[
     list[Annotated[str, StringConstraints(min_length=1, max_length=REDIRECT_URI_MAX, pattern=_PRINTABLE)]],
     Field(max_length=REDIRECT_URIS_MAX, description="Allowed redirect URIs, compared exactly"),
 ]
 ConnectionScopes = Annotated[
     list[Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_SCOPE)]],
-    Field(max_length=SCOPES_MAX, description="Scopes that connections request. Empty: the provider's minimum"),
+    Field(max_length=SCOPES_MAX, description="Scopes that connections request. Empty: the provider's default scopes"),
 ]
 EmailDomains = Annotated[
     list[Annotated[str, StringConstraints(max_length=253, pattern=_DOMAIN)]],
@@ -52,7 +59,7 @@ class SocialClientAnswer(StrictModel):
     redirect_uris: list[str]
     """Allowed redirect URIs of sign-ins."""
     connection_scopes: list[str]
-    """Scopes that connections request from the provider. Empty: the provider's minimum."""
+    """Scopes that connections request from the provider. Empty: the provider's default scopes."""
     email_domains: list[str]
     """Email domains that are allowed to sign in. Empty: any domain."""
     default_role: RoleName
@@ -62,9 +69,9 @@ class SocialClientAnswer(StrictModel):
     enabled: bool
     """Whether people can sign in with this provider."""
     created_at: str
-    """When it was created (RFC 3339, UTC)."""
+    """When the identity provider was created (RFC 3339, UTC)."""
     updated_at: str
-    """When it was last changed (RFC 3339, UTC)."""
+    """When the identity provider was last changed (RFC 3339, UTC)."""
 
 
 def render_client(client: SocialClient) -> SocialClientAnswer:

@@ -37,25 +37,25 @@ Word = Annotated[str, Field(pattern=_WORD)]
 
 
 class PreferencesBody(StrictModel):
-    """Preferences to set. Each value is one word. Absent preferences are not changed."""
+    """Preferences for answers to the user. Each value is one word. Absent preferences are not changed."""
 
     style: Word = Field(default_factory=str)
-    """Style of answers, one word such as `professional`. Default `professional`."""
+    """Preferred style of answers, one word such as `professional`. Default `professional`."""
     length: Word = Field(default_factory=str)
-    """Length of answers, one word such as `moderate`. Default `moderate`."""
+    """Preferred length of answers, one word such as `moderate`. Default `moderate`."""
     level: Word = Field(default_factory=str)
-    """Level of answers, one word such as `intermediate`. Default `intermediate`."""
+    """Level of expertise that answers assume, one word such as `intermediate`. Default `intermediate`."""
 
 
 class Preferences(StrictModel):
-    """How the user wants answers: style, length and level."""
+    """The user's preferences for answers: style, length and level of expertise."""
 
     style: str
-    """Style of answers."""
+    """Preferred style of answers."""
     length: str
-    """Length of answers."""
+    """Preferred length of answers."""
     level: str
-    """Level of answers."""
+    """Level of expertise that answers assume."""
 
 
 class UserBody(StrictModel):
@@ -68,7 +68,7 @@ class UserBody(StrictModel):
     name: OrNone[Name] = None
     """Name of the user, at most 100 visible characters. Null or absent: no name."""
     password: Password | None = None
-    """First password, 8 to 128 characters. Null or absent: the user is invited and gets an `invite_token`."""
+    """First password, 8 to 128 characters. Null or absent: the response contains an `invite_token`."""
     limits: SubjectLimits = Field(default_factory=dict)
     """Limits of the user, in addition to the tenant's limits. Default: empty."""
     time_zone: TimeZone = TIME_ZONE_DEFAULT
@@ -76,7 +76,7 @@ class UserBody(StrictModel):
     language: Language = LANGUAGE_DEFAULT
     """Language tag, such as `de-CH`. Default `en`."""
     preferences: PreferencesBody = Field(default_factory=PreferencesBody)
-    """How the user wants answers."""
+    """The user's preferences for answers."""
 
 
 class UserPatch(StrictModel):
@@ -90,11 +90,11 @@ class UserPatch(StrictModel):
     role: Role = Field(default_factory=lambda: "viewer")
     """Role of the user. The role of the last active admin cannot be changed."""
     name: OrNone[Name] = None
-    """Name of the user, at most 100 visible characters. Null removes it."""
+    """Name of the user, at most 100 visible characters. Null removes the name."""
     password: Password = Field(default_factory=str)
     """New password, 8 to 128 characters. Ends all logins of the user."""
     status: Literal["active", "suspended"] = Field(default_factory=lambda: "active")
-    """`suspended` rejects the user's credentials and ends all their logins. `active` accepts the user again."""
+    """`suspended`: the user's credentials are rejected and all logins end. `active`: the user can log in again."""
     limits: SubjectLimits = Field(default_factory=dict)
     """Limits of the user, in addition to the tenant's limits. Replaced as a whole."""
     time_zone: TimeZone = Field(default_factory=str)
@@ -102,7 +102,7 @@ class UserPatch(StrictModel):
     language: Language = Field(default_factory=str)
     """Language tag, such as `de-CH`."""
     preferences: PreferencesBody = Field(default_factory=PreferencesBody)
-    """How the user wants answers. Absent preferences are not changed."""
+    """The user's preferences for answers. Absent preferences are not changed."""
 
 
 class UserAnswer(StrictModel):
@@ -119,7 +119,7 @@ class UserAnswer(StrictModel):
     status: Literal["active", "invited", "suspended"]
     """`invited` users have not set a password yet. The credentials of `suspended` users are rejected."""
     last_login_at: str | None
-    """When the user last logged in (RFC 3339, UTC). Null if never."""
+    """When the user last logged in (RFC 3339, UTC). Null if the user has never logged in."""
     limits: ShownLimits
     """Limits of the user by name. Absent limits are not set."""
     time_zone: str
@@ -127,11 +127,11 @@ class UserAnswer(StrictModel):
     language: str
     """Language tag."""
     preferences: Preferences
-    """How the user wants answers. Prompts can use these values."""
+    """The user's preferences for answers. Prompts can use these values."""
     created_at: str
-    """When it was created (RFC 3339, UTC)."""
+    """When the user was created (RFC 3339, UTC)."""
     updated_at: str
-    """When it was last changed (RFC 3339, UTC)."""
+    """When the user was last changed (RFC 3339, UTC)."""
 
 
 class OffboardedCredentials(StrictModel):
@@ -144,14 +144,14 @@ class OffboardedCredentials(StrictModel):
 
 
 class ChangedUser(UserAnswer):
-    """A user who was suspended or got a role other than admin, with the credentials that the user created."""
+    """A user who was suspended or received a role other than `admin`, with the credentials that the user created."""
 
     credentials: OffboardedCredentials
-    """API keys and OAuth clients that the user created, and the ones that these credentials created."""
+    """API keys and OAuth clients that the user created, and those that were created with these credentials."""
 
 
 class CreatedUser(UserAnswer):
-    """A created user. `invite_token` is shown only in this response. It is null if a password was set."""
+    """A created user. `invite_token` is shown only in this response, and is null if a password was set."""
 
     invite_token: str | None
     """One-time token for `POST /v1/auth/invitations/accept`, shown only in this response. Null if a password was
@@ -162,7 +162,7 @@ class CreatedUser(UserAnswer):
 
 
 class ResetUser(UserAnswer):
-    """A user and a one-time token to set a new password. The token is shown only in this response."""
+    """A user and a one-time token for setting a new password. The token is shown only in this response."""
 
     reset_token: str
     """One-time token for `POST /v1/auth/invitations/accept`, shown only in this response."""

@@ -1,4 +1,4 @@
-"""`/v1/users`: a tenant's users. The identity function serves `/unlock`, because it owns the login throttles."""
+"""`/v1/users`: a tenant's users. `/unlock` is served by the identity function, which owns the login throttles."""
 
 from typing import Annotated
 
@@ -66,7 +66,7 @@ def _service(runtime: Runtime, tenant: TenantContext) -> UserService:
 
 
 def _users_max(runtime: Runtime, tenant: TenantContext) -> int:
-    """Return the tenant's limit of users, read from the table. Raises `NotFound` if the tenant does not exist."""
+    """Return the maximum number of users in the tenant, from the table. Raises `NotFound` if there is no tenant."""
     found = TenantStore(runtime.tenant_table(tenant.tenant_id)).get()
     if found is None:
         raise NotFound("tenant not found")
@@ -116,8 +116,8 @@ def update_user(
     """Update a user.
 
     Absent fields are not changed. The change applies within 30 seconds. Returns 409 if the tenant would have no active
-    admin. If the user is suspended or gets a role other than `admin`, the response lists the credentials that the user
-    created.
+    admin. If the user is suspended or is given a role other than `admin`, the response lists the credentials that the
+    user created.
     """
     service, fields = _service(runtime, tenant), read_fields(body)
     takes_away = fields.get("status") == "suspended" or fields.get("role", "admin") != "admin"
@@ -148,7 +148,7 @@ def delete_user(
     try:
         email = service.get(user_id).email
     except NotFound:
-        erase_traces(table, throttles, UserId(user_id))  # left by an interrupted deletion
+        erase_traces(table, throttles, UserId(user_id))  # traces of an interrupted deletion
         raise
     left = service.delete(user_id, revoke_keys=revoke_keys)
     erase_traces(table, throttles, UserId(user_id), email)
@@ -170,6 +170,6 @@ def reset_user(user_id: UserPath, tenant: TenantDep, runtime: RuntimeDep) -> Res
     """Reset a user's password.
 
     Ends the user's logins and returns a one-time token for setting a new password. The token is valid for one hour. For
-    an invited user it is a new invitation, which is valid for seven days.
+    an invited user, the token is a new invitation, which is valid for seven days.
     """
     return render_reset(_service(runtime, tenant).reset(user_id))

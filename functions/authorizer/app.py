@@ -1,7 +1,8 @@
 """The REQUEST authorizer of all routes that require a credential.
 
-It returns a policy (allow or deny, with a context) or raises an exception. API Gateway returns 401 for the exception
-`Unauthorized`, and 503 for any other exception. A request whose credential cannot be checked is never allowed.
+The function returns a policy (allow or deny, with a context) or raises an exception. API Gateway returns 401 for the
+exception text `Unauthorized`, and 503 for any other exception. A request whose credential cannot be checked is never
+allowed.
 """
 
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from functions.authorizer.verdict import PolicyAnswer
 
 
 class AuthorizerFailed(Exception):
-    """Raised if the credential could not be checked. The reason is only logged."""
+    """Raised if a credential could not be checked. The reason is only logged."""
 
 
 def handler(event: Mapping[str, Any], context: object) -> PolicyAnswer:
@@ -32,7 +33,11 @@ def handler(event: Mapping[str, Any], context: object) -> PolicyAnswer:
 
 
 def answer(event: Mapping[str, Any], authorizer: Authorizer) -> PolicyAnswer:
-    """Return the policy for a request. Raises an exception with the text `Unauthorized`, or `AuthorizerFailed`."""
+    """Return the policy for a request.
+
+    Raises an exception with the text `Unauthorized` if the response must be 401, or `AuthorizerFailed` if the
+    credential cannot be checked.
+    """
     logs.unbind()
     logs.bind(request_id=str((event.get("requestContext") or {}).get("requestId", "")))
     try:

@@ -1,8 +1,8 @@
-"""Reports rejected credentials: a log line and a metric for each, and an audit event in the tenant that it names.
+"""Reports rejected credentials with a log line, a metric, and an audit event in the tenant that the credential names.
 
-An error while reporting does not change the response. Reporting delays it by at most WAIT_SECONDS_MAX. An unverified
-credential can name a tenant that does not exist, so the tenant is read first. The number of reads and the number of
-audit events are both limited.
+An error during reporting does not change the response. Reporting delays the response by at most WAIT_SECONDS_MAX. An
+unverified credential can name a tenant that does not exist, so the tenant is read first. The number of these reads and
+the number of audit events are limited.
 """
 
 from dataclasses import dataclass, field, replace
@@ -25,7 +25,10 @@ WAIT_SECONDS_MAX = 0.25
 
 @dataclass
 class AuthFailureReporter:
-    """Reports rejected credentials. `reported` limits audit events of known tenants, `lookups` limits tenant reads."""
+    """Reports rejected credentials.
+
+    `reported` limits the audit events of known tenants. `lookups` limits the reads of tenants that are not known yet.
+    """
 
     runtime: Runtime
     reported: RefusalBound = field(default_factory=RefusalBound)

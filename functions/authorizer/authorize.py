@@ -1,6 +1,6 @@
-"""Decides whether a credential is accepted. A decision needs one batch read, and no read while it is cached.
+"""Decides whether a credential is accepted. A decision needs one batch read, and a cached decision needs no read.
 
-A platform key with a tenant needs a second read, because a batch contains either platform items or tenant items.
+A platform key that names a tenant needs a second read, because a batch contains either platform items or tenant items.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ NOTE_SECONDS_MAX = 0.25
 
 @dataclass
 class Authorizer:
-    """Decides about credentials and caches the verdicts of this container."""
+    """Accepts or rejects credentials. The verdicts are cached in the container."""
 
     runtime: Runtime
     cache: VerdictCache = field(init=False)
@@ -57,7 +57,7 @@ class Authorizer:
         self.cache = new_verdict_cache(self.runtime.clock)
 
     def judge(self, credential: Credential) -> Verdict:
-        """Return the verdict for a credential. Raises `Unauthenticated`, or `Unavailable` if it cannot be checked."""
+        """Return the verdict for a credential. Raises `Unauthenticated`, or `Unavailable` if the check failed."""
         now = self.runtime.clock()
         known = self.cache.get(credential.fingerprint)
         if known is not None:
@@ -74,7 +74,7 @@ class Authorizer:
                 failure = decision.failure
                 said = {"code": failure.code, "detail": failure.default_detail().rstrip(".") + "."}
                 verdict = Verdict(False, decision.principal_id, said)
-                if decision.principal_id:  # else the credential is not proven, and anyone could fill the cache
+                if decision.principal_id:  # without it, the credential is unverified and must not fill the cache
                     self.cache[credential.fingerprint] = CachedVerdict(verdict)
             case _:
                 assert_never(decision)
@@ -147,7 +147,7 @@ class Authorizer:
 
     @cached_property
     def _foreign(self) -> ForeignTokens:
-        """Return the verifier for tokens of the tenants' identity providers; created on first use."""
+        """Return the verifier for tokens of the tenants' identity providers. It is created on first use."""
         from atrium.identity.providers.admission import ForeignTokens
         from atrium.identity.providers.key_finder import KeyFinder
         from atrium.identity.providers.store import IssuerRegistry
@@ -186,7 +186,7 @@ def _allow(decision: VerifiedCredential) -> Verdict:
 
 
 def _naming(refused: Refused, kind: str, tenant: Tenant | None, details: Mapping[str, str]) -> Refused:
-    """Return the refusal with the tenant in whose audit log it is reported, if the tenant exists."""
+    """Return the refusal with the tenant in whose audit log it is reported. Without a tenant, return it unchanged."""
     if tenant is None:
         return refused
     principal = f"{kind}:{refused.principal_id}" if refused.principal_id else ""
@@ -194,7 +194,7 @@ def _naming(refused: Refused, kind: str, tenant: Tenant | None, details: Mapping
 
 
 def _note_use(table: TenantTable | PlatformTable, key: ApiKey | None, now: datetime) -> None:
-    """Record the last use of a key, at most once a minute. Errors are logged; the wait is at most NOTE_SECONDS_MAX."""
+    """Record the last use of a key, at most once a minute. Wait at most NOTE_SECONDS_MAX. Errors are only logged."""
     if key is None or (key.last_used_at and now - key.last_used_at < timedelta(seconds=USE_NOTED_SECONDS)):
         return
     writer = Thread(target=_write_use, args=(KeyStore(table), key.id, now), name="note-use", daemon=True)

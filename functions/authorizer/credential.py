@@ -1,4 +1,4 @@
-"""Reads the credential of a request from its headers. It does not read the table."""
+"""Reads the credential of a request from the request headers, without reading the table."""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """The credential of a request, with its `X-Tenant-ID` (may be empty), origin, domain and base path."""
+    """The credential of a request, and the request's `X-Tenant-ID` (may be empty), origin, domain and base path."""
 
     text: str = field(repr=False)
     tenant: str
@@ -31,14 +31,14 @@ class Credential:
 
     @property
     def fingerprint(self) -> str:
-        """The cache key of a verdict. It is a hash, so that the credential itself is not stored."""
+        """Return the cache key of the verdict. The key is a hash, so that the credential itself is not stored."""
         return sha256_hex(f"{self.text}\0{self.tenant}\0{self.domain}{self.base_path}".encode())
 
 
 def read_credential(event: Mapping[str, Any]) -> Credential:
-    """Return the credential of a request. Raises `Unauthenticated` if it has no credential or two different ones.
+    """Return the credential of a request. Raises `Unauthenticated` if there is none or if two differ.
 
-    A repeated header is rejected, because servers differ in which of its values they use.
+    A repeated header is rejected, because servers differ in which of the values they use.
     """
     headers = _read_headers(event)
     bearer = _read_bearer(_single(headers, "authorization"))

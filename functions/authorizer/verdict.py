@@ -1,7 +1,7 @@
 """The authorizer's verdicts and their cache.
 
 A verdict is cached for at most 30 seconds, and never longer than the credential is valid. Rejections of unauthenticated
-credentials are not cached, because anyone could fill the cache with them.
+credentials are not cached, because anyone could fill the cache with such rejections.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ type PolicyAnswer = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Allows a request with the context of the call, or denies it with an error code and detail."""
+    """The verdict on a request. `context` is the call's context if allowed, else the error code and detail."""
 
     allowed: bool
     principal_id: str
@@ -45,7 +45,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class CachedVerdict:
-    """A verdict and the time at which its credential expires (None: it does not expire)."""
+    """A verdict, and the time at which the credential expires. None means that the credential does not expire."""
 
     verdict: Verdict
     ends_at: datetime | None = None
@@ -65,6 +65,6 @@ def _expiry(_fingerprint: str, cached: CachedVerdict, now: datetime) -> datetime
 
 
 def _every_route(method_arn: str) -> str:
-    """Return the ARN of all methods of the stage (`arn:…:<api>/<stage>/*/*`) for a method's ARN."""
+    """Return the ARN that matches all methods of the stage (`arn:…:<api>/<stage>/*/*`)."""
     api, stage, *_ = method_arn.split("/")
     return f"{api}/{stage}/*/*"

@@ -1,6 +1,7 @@
 """`POST /v1/chat` and `POST /v1/chat/stream`: run one turn and return one response or a stream of events.
 
-An `Idempotency-Key` is stored with the id of its run. A repeated call returns the result of that run.
+An `Idempotency-Key` is stored with the id of the run that the call started. A repeated call returns the result of this
+run.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -34,7 +35,7 @@ from functions.chat.worker import TurnWorker
 
 _OUR_SIDE = 500
 router = APIRouter(tags=["chat"], dependencies=[require("chat"), Depends(read_key_header)])
-# API Gateway closes a connection that is idle for 300 s. 20 s remain for waiting threads, settlement and storing.
+# API Gateway closes a connection that is idle for 300 s. The remaining 20 s are for waiting, settlement and storing.
 BUFFERED_SECONDS_MAX = 280
 _REFUSALS = problem_responses(403, 404, 409, 429, 502, 504)
 
@@ -76,7 +77,7 @@ class IdempotentTurn:
         return run
 
     def _retake(self, saved: SavedRun) -> bool:
-        """Reserve the key again after a retryable failure of its run. Return False if another call was faster."""
+        """Reserve the key again after its run failed. Return False if another call reserved the key first."""
         if self._key is None:
             return False
         taken = self._store().begin(self._key, ends_at_ms=self._ends_at_ms, instead_of=saved)
@@ -86,7 +87,7 @@ class IdempotentTurn:
     def attach(self, open_turn: Callable[[], Turn]) -> Turn:
         """Open the turn and store its run id with the key. If the turn cannot be opened, release the key.
 
-        If the key cannot be updated, the turn or the original error is still returned, and the key's mark expires.
+        If the key cannot be updated, this failure is only logged, and the reservation of the key expires.
         """
         try:
             turn = open_turn()
@@ -109,7 +110,7 @@ class IdempotentTurn:
 
 
 def _may_be_retried(run: Run) -> bool:
-    """Return whether a call with the same key starts a new run: after a retryable failure or a 5xx error.
+    """Return whether a repeated call starts a new run: only if the run failed with a retryable or a 5xx error.
 
     A 5xx error that is not retryable is included, because an operator may have fixed its cause.
     """
@@ -159,7 +160,7 @@ def _name_in_log(turn: Turn) -> None:
 
 
 def _limit_headers(turn: Turn) -> dict[str, str]:
-    """Return the rate limit headers with the state at the turn's admission."""
+    """Return the rate limit headers with the values at the turn's admission."""
     return rate_limit_headers(turn.started.admitted, turn.run.started_at.timestamp())
 
 
@@ -170,8 +171,8 @@ async def stream_chat(
 ) -> StreamingResponse:
     """Send a message and stream the answer.
 
-    Runs one turn and sends its events as they happen. Errors before the event `start` are ordinary error responses. The
-    turn continues if the client disconnects. `GET /v1/runs/{run_id}/events` continues the stream.
+    Runs one turn and sends its events when they occur. Errors before the event `start` are ordinary error responses.
+    The turn continues if the client disconnects. `GET /v1/runs/{run_id}/events` continues the stream.
     """
     require_own_tenant(tenant, body.tenant_id)
     saved = await run_in_threadpool(attempt.begin)
@@ -185,7 +186,7 @@ async def stream_chat(
 
 
 class _TurnResponse(StreamingResponse):
-    """Streams a turn's events. Tells the worker when the response has ended or the client has disconnected."""
+    """A stream of a turn's events. The worker stops sending events when the client disconnects."""
 
     def __init__(self, worker: TurnWorker, writer: EventWriter, headers: Mapping[str, str]) -> None:
         super().__init__(_encode(worker, writer), media_type=sse.MEDIA_TYPE, headers={**sse.HEADERS, **headers})

@@ -1,4 +1,4 @@
-"""A turn service for dry runs. It reads counters without changing them and writes no audit events."""
+"""A turn service for dry runs, which reads counters without changing them and writes no audit events."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class SilentAudit(AuditService):
 
 @dataclass(frozen=True, slots=True)
 class TrialGuard(PolicyGuard):
-    """Evaluates policies without audit events. Policies are not checked for callers without the scope `chat`."""
+    """A policy guard without audit events. Policies are not checked for callers without the scope `chat`."""
 
     def require_permission(
         self, resource: str, action: str = EXECUTE, *, amount: Decimal | None = None, session_id: str = ""

@@ -29,7 +29,7 @@ class StartData(StrictModel):
     run_id: str
     """Id of the run that records the turn."""
     model: str
-    """Id of the model that answers."""
+    """Id of the model that generates the answer."""
 
 
 class PieceData(StrictModel):
@@ -58,7 +58,7 @@ class ToolResultData(StrictModel):
     tool: str
     """Name of the tool."""
     result: str
-    """The result that was sent to the model."""
+    """Result that was sent to the model."""
     is_error: bool
     """Whether the tool failed."""
 
@@ -71,7 +71,7 @@ class FinalData(StrictModel):
     content: str
     """Text of the answer."""
     stop_reason: StopReason | None
-    """Why the turn ended. Null if unknown."""
+    """Why the turn ended. Null if the reason is unknown."""
     degraded: bool
     """Whether the answer is from a fallback model or is the agent's fallback text."""
 
@@ -106,7 +106,7 @@ class StartEvent(_Event):
     event: Literal["start"]
     """Type of the event."""
     data: StartData
-    """Session, run and model."""
+    """Ids of the session, run and model."""
 
 
 class TextEvent(_Event):

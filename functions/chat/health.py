@@ -7,5 +7,5 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/v1/health")
 async def check_health() -> dict[str, str]:
-    """Return that the process is healthy."""
+    """Return the status `healthy`."""
     return {"status": "healthy"}

@@ -17,12 +17,12 @@ router = APIRouter(tags=["usage"])
 
 
 class Reserve(StrictModel):
-    """Upper bounds that admission would reserve until the first model call is settled."""
+    """Upper bounds of the tokens and cost that admission would reserve for the first model call."""
 
     tokens: int
-    """Tokens that would be reserved. It is an upper bound for the first model call."""
+    """Tokens that would be reserved: an upper bound for the first model call."""
     cost_usd: str
-    """Cost that would be reserved, in USD as decimal text. It is an upper bound for the first model call."""
+    """Cost that would be reserved, in USD as decimal text: an upper bound for the first model call."""
 
 
 class LimitCheck(StrictModel):
@@ -32,26 +32,27 @@ class LimitCheck(StrictModel):
     """Whether the same chat request would be admitted now."""
     reserve: Reserve
     """Tokens and cost that admission would reserve for the first model call."""
-    binding: Annotated[str | None, Field(description="Name of the limit that would reject the request")]
-    """Name of the limit that would reject the request. Null if it is admitted."""
+    binding: Annotated[str | None, Field(description="Name of the limit that would reject the request, or null")]
+    """Name of the limit that would reject the request. Null if the request is admitted."""
     scope: str | None
-    """Scope of that limit: whose limit it is. Null if the request is admitted."""
+    """Scope of the limit in `binding`, such as `tenant` or `user`. Null if the request is admitted."""
     used: int | str | None
-    """Used amount of that limit, in its unit. Null if the request is admitted."""
+    """Used amount of the limit in `binding`, in the unit of the limit. Null if the request is admitted."""
     max: int | str | None
-    """Value of that limit, in its unit. Null if the request is admitted."""
+    """Value of the limit in `binding`. Null if the request is admitted."""
     retry_after_seconds: int | None
-    """Seconds until the request would be admitted. Null if it is admitted, or if waiting does not help."""
+    """Seconds until the request would be admitted. Null if the request is admitted, or if waiting does not help."""
     resets_at: str | None
-    """When that limit resets (RFC 3339, UTC). Null if the request is admitted, or if waiting does not help."""
+    """When the limit in `binding` resets (RFC 3339, UTC). Null if the request is admitted, or if waiting does not help.
+    """
 
 
 @router.post("/v1/limits/check", responses=problem_responses(403, 404))
 def check_limits(body: ChatBody, tenant: TenantDep, runtime: RuntimeDep) -> LimitCheck:
     """Check a chat request against the limits.
 
-    Returns what the request would reserve and whether it would be admitted. Counters are not changed. Other errors are
-    the same as for the chat request. The check ignores whether the session is busy.
+    Returns what the request would reserve and whether it would be admitted. Counters are not changed. All other
+    errors are the same as for a chat request. The check ignores whether the session is busy.
     """
     require_own_tenant(tenant, body.tenant_id)
     return _render(dry_run_service(runtime, tenant).dry_run(body.to_domain()))

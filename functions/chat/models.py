@@ -36,8 +36,8 @@ class ChatBody(StrictModel):
     """A user message, with optional session, agent, model and limits."""
 
     message: Annotated[str, Field(min_length=1, max_length=MESSAGE_CHARACTERS_MAX, pattern=NOT_BLANK)]
-    """The user's message. Must not be blank. The plan limits its length: from 10,000 characters in the plan `free` to
-    100,000 in the plan `enterprise`.
+    """The user's message, which must not be blank. The plan limits the length of the message: from 10,000 characters
+    in the plan `free` to 100,000 in the plan `enterprise`.
     """
     session_id: Annotated[str, Field(max_length=64)] | None = None
     """Id of the session to continue. Null or absent: a new session is created."""
@@ -46,19 +46,19 @@ class ChatBody(StrictModel):
     provider: OrNone[Annotated[str, Field(max_length=64)]] = None
     """Model provider, such as `anthropic`. Null or absent: the agent's provider, or the provider of `model`."""
     model: OrNone[Annotated[str, Field(max_length=128)]] = None
-    """Id of the model, at most 128 characters. The plan must include it. Null or absent: the agent's model."""
+    """Id of the model, at most 128 characters. The plan must include the model. Null or absent: the agent's model."""
     tenant_id: Annotated[str, Field(max_length=64)] | None = None
     """Must be the id of the credential's tenant. Null or absent: the credential's tenant."""
     limits: LimitsBody = LimitsBody()
     """Limits of this run. Default: the limits of the agent and the platform."""
     on_busy: Literal["reject", "queue", "interrupt"] = "reject"
     """What to do if a turn is already running in the session: `reject` returns 409, `queue` waits for the turn to end,
-    `interrupt` cancels it. Default `reject`.
+    `interrupt` cancels the turn. Default `reject`.
     """
     end_user: OrNone[EndUser] = None
-    """Identifier of the person who uses a shared key, at most 128 visible characters. Null or absent: not set."""
+    """Identifier of the person who uses a shared API key, at most 128 visible characters. Null or absent: not set."""
     metadata: FreeJson = Field(default_factory=dict)
-    """Your data, stored with the run: a JSON object of at most 32,000 bytes. Default empty."""
+    """Your data, stored with the run: a JSON object of at most 32,000 bytes. Default: empty."""
 
     def to_domain(self) -> TurnRequest:
         return TurnRequest(
@@ -87,7 +87,7 @@ class ChatAnswer(StrictModel):
     """Text of the answer."""
     stop_reason: StopReason | None
     """Why the turn ended, such as `end_turn`, `max_tokens`, `max_iterations`, `max_cost`, `max_seconds` or `cancelled`.
-    Null if unknown.
+    Null if the reason is unknown.
     """
     iterations: int
     """Number of model calls of the turn."""
@@ -101,7 +101,7 @@ class RunErrorAnswer(StrictModel):
     """The error of a failed run."""
 
     code: str
-    """Error code; `/docs/errors/{code}` explains it."""
+    """Error code. The page `/docs/errors/{code}` explains the code."""
     detail: str
     """Description of the error."""
 
@@ -116,7 +116,7 @@ class RunAnswer(StrictModel):
     session_id: str
     """Id of the run's session."""
     agent_id: str
-    """Id of the agent that answers."""
+    """Id of the run's agent."""
     provider: str
     """Model provider."""
     model: str
@@ -134,17 +134,17 @@ class RunAnswer(StrictModel):
     cancel_requested: bool
     """Whether a cancellation was requested."""
     end_user: str | None
-    """Identifier of the person who uses a shared key. Null if `end_user` was not sent."""
+    """Identifier of the person who uses a shared API key. Null if `end_user` was not sent."""
     metadata: dict[str, Any]
     """Your data, as sent with the chat request."""
     started_at: str
-    """When it started (RFC 3339, UTC)."""
+    """When the run started (RFC 3339, UTC)."""
     ended_at: str | None
-    """When it ended (RFC 3339, UTC). Null until it has ended."""
+    """When the run ended (RFC 3339, UTC). Null until the run has ended."""
     created_at: str
-    """When it was created (RFC 3339, UTC)."""
+    """When the run was created (RFC 3339, UTC)."""
     updated_at: str
-    """When it was last changed (RFC 3339, UTC)."""
+    """When the run was last changed (RFC 3339, UTC)."""
 
 
 def render_chat(run: Run) -> ChatAnswer:

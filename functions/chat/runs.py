@@ -1,4 +1,4 @@
-"""`/v1/runs`: list, get and cancel runs, and read their events again after a disconnect."""
+"""`/v1/runs`: list, get and cancel runs, and read the events of a run, for example after a disconnect."""
 
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -43,9 +43,11 @@ def list_runs(
     tenant: TenantDep,
     runtime: RuntimeDep,
     page: PageDep,
-    status: Annotated[RunStatus | None, Query(description="Only runs in this state. Default: all")] = None,
+    status: Annotated[
+        RunStatus | None, Query(description="Return only runs with this status. Default: all runs")
+    ] = None,
     session_id: Annotated[
-        str | None, Query(max_length=64, description="Only runs of this session. Default: all")
+        str | None, Query(max_length=64, description="Return only runs of this session. Default: all runs")
     ] = None,
 ) -> ListOf[RunAnswer]:
     """List runs.
@@ -62,7 +64,7 @@ def list_runs(
 def get_run(run_id: RunPath, tenant: TenantDep, runtime: RuntimeDep) -> RunAnswer:
     """Get a run.
 
-    Returns the current state of an open run.
+    Returns a run. For an open run, the response contains the current state.
     """
     return render_run(run_service(runtime, tenant).get(run_id))
 
@@ -71,7 +73,8 @@ def get_run(run_id: RunPath, tenant: TenantDep, runtime: RuntimeDep) -> RunAnswe
 def cancel_run(run_id: RunPath, tenant: TenantDep, runtime: RuntimeDep) -> RunAnswer:
     """Cancel a run.
 
-    The run stops within 10 seconds. The response shows its current state. A run that has ended is not changed.
+    The run stops within 10 seconds. The response contains the current state of the run. A run that has
+    ended is not changed.
     """
     return render_run(run_service(runtime, tenant).cancel(run_id))
 
@@ -82,7 +85,7 @@ def cancel_run(run_id: RunPath, tenant: TenantDep, runtime: RuntimeDep) -> RunAn
     response_model=EventsAnswer,
     responses={
         **sse.DOCUMENTATION,
-        204: {"description": "As SSE: the run has ended and no event is left"},
+        204: {"description": "Server-sent events only: the run has ended and there are no more events"},
         **problem_responses(404, 429),
     },
 )
@@ -92,24 +95,24 @@ async def read_events(
     tenant: TenantDep,
     runtime: RuntimeDep,
     writer: EventWriterDep,
-    after: Annotated[Number, Query(ge=0, description="Number of the last event you have. Default 0: all events")] = 0,
+    after: Annotated[
+        Number, Query(ge=0, description="Sequence number of the last received event. Default 0: all events")
+    ] = 0,
     wait: Annotated[
         Number,
-        Query(ge=0, le=WAIT_SECONDS_MAX, description="JSON only: seconds to wait for a new event, 0 to 20. Default 0"),
+        Query(ge=0, le=WAIT_SECONDS_MAX, description="Seconds to wait for a new event, 0 to 20. JSON only. Default 0"),
     ] = 0,
     last_event_id: Annotated[
         Number | None,
-        Header(ge=0, description="As `after`, sent by an `EventSource` that reconnects. Takes precedence"),
+        Header(ge=0, description="Same as `after`, sent by a reconnecting `EventSource`. Overrides `after`"),
     ] = None,
 ) -> Response:
     """Get a run's events.
 
-    Returns the events after `after` and then new events, as server-sent events. With `Accept: application/json` it is
-    a long poll. If the run has ended and there are no more events, the SSE response is 204, so that an `EventSource`
-    does not reconnect.
-
-    While a run is open, a stream or a poll with `wait` counts as a follower; above the tenant's limit
-    `event_followers` the call returns 429. A stream ends after two minutes at the latest; an `EventSource` reconnects.
+    Returns the events after `after` and then new events, as server-sent events; with `Accept: application/json`, the
+    call is a long poll. If the run has ended without more events, the SSE response is 204: `EventSource` must stop.
+    While a run is open, a stream or a poll with `wait` counts as a follower. Above the tenant's limit
+    `event_followers`, the call returns 429. A stream ends after at most two minutes, and an `EventSource` reconnects.
     """
     run = await run_in_threadpool(run_service(runtime, tenant).get, run_id)
     start = last_event_id if last_event_id is not None else after
@@ -134,7 +137,7 @@ def _wants(request: Request) -> Literal["json", "sse"]:
 
 
 def _take(limit: FollowerLimit, runtime: Runtime, tenant: TenantContext) -> Follower:
-    """Count a follower; raise `ConcurrencyLimited`, which the tenant's audit counts, if there are too many."""
+    """Count a follower. If there are too many, raise `ConcurrencyLimited` and count the rejection in the audit log."""
     try:
         return limit.take()
     except LimitReached as rejection:
@@ -143,7 +146,7 @@ def _take(limit: FollowerLimit, runtime: Runtime, tenant: TenantContext) -> Foll
 
 
 def _long_poll(replay: Replay, wait_seconds: int, writer: EventWriter, follower: Follower | None) -> EventsAnswer:
-    """Return the stored events, or the first new events within the time. Releases the follower."""
+    """Return the stored events, or wait for the first new events. Releases the follower in all cases."""
     found: list[RunEvent] = []
     try:
         for event in replay.follow(wait_seconds):
@@ -159,7 +162,7 @@ def _long_poll(replay: Replay, wait_seconds: int, writer: EventWriter, follower:
 
 
 class _FollowResponse(StreamingResponse):
-    """Streams a run's events, and releases the follower also if the response never starts."""
+    """A stream of a run's events. The follower is released even if the response never starts."""
 
     def __init__(self, replay: Replay, writer: EventWriter, follower: Follower) -> None:
         super().__init__(_follow(replay, writer, follower), media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
@@ -174,7 +177,7 @@ class _FollowResponse(StreamingResponse):
 
 
 async def _follow(replay: Replay, writer: EventWriter, follower: Follower) -> AsyncIterator[bytes]:
-    """Yield the events. The follower is released before the last byte, because Lambda freezes the function after it."""
+    """Yield the events. Release the follower before the response ends, because Lambda then freezes the function."""
     spoken = time.monotonic()
     try:
         async for event in iterate_in_threadpool(_held(replay, follower)):
@@ -187,7 +190,7 @@ async def _follow(replay: Replay, writer: EventWriter, follower: Follower) -> As
 
 
 def _held(replay: Replay, follower: Follower) -> Iterator[RunEvent | None]:
-    """Yield the events of the replay until it ends or the follower's lease cannot be renewed."""
+    """Yield the events of the replay until the replay ends or the follower's lease cannot be renewed."""
     for event in replay.follow(FOLLOW_SECONDS_MAX):
         yield event
         if event is None and not follower.hold():

@@ -55,7 +55,7 @@ def make_turn_service(
     note: Callable[[LimitReached], None],
     seconds_max: int | None = None,
 ) -> TurnService:
-    """Return a turn service that applies the tenant's policies. It calls `note` for each rejection by a limit."""
+    """Return a turn service that applies the tenant's policies. `note` is called for each rejection by a limit."""
     table, clock = guard.table, runtime.clock
     runs, sessions = run_store(runtime, context.tenant_id), SessionStore(table)
     quotas = QuotaService(table, clock, runtime.platform_limit, runtime.settings.minutes_open, _log_defect)

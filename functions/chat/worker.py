@@ -1,8 +1,8 @@
 """The thread that runs a turn, and the queue to the event loop that streams its events.
 
-The size of the queue is limited, so a slow reader slows the turn down and does not increase memory. If the reader has
-disconnected or is too slow for the turn's deadline, the turn continues without it. The client can replay the missed
-events.
+The size of the queue is limited, so a slow client slows the turn down and does not increase memory. If the client
+disconnects or is too slow for the turn's deadline, the turn continues without sending events. The client can read the
+missed events later.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ class TurnWorker:
         self._thread.start()
 
     async def events(self, idle_seconds: float) -> AsyncIterator[RunEvent | None]:
-        """Yield the events, and None each time no event was received for `idle_seconds`."""
+        """Yield the events, and None whenever there was no event for `idle_seconds`."""
         while True:
             try:
                 event = await asyncio.wait_for(self._queue.get(), idle_seconds)
@@ -46,7 +46,7 @@ class TurnWorker:
             yield event
 
     def leave(self) -> None:
-        """Stop reading. Call it in the event loop when the response has ended, even if reading never began."""
+        """Stop reading events. Must be called in the event loop when the response ends, even if no event was read."""
         self._reader_left.set()
         while not self._queue.empty():
             self._queue.get_nowait()

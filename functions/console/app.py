@@ -1,4 +1,4 @@
-"""The console function: public routes for start page, OpenAPI document, API documentation, error codes and health."""
+"""The console function: public routes for the OpenAPI document, HTML pages and health checks."""
 
 from atrium.bootstrap import RuntimeSource
 from atrium.bootstrap import runtime as process_runtime

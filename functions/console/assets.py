@@ -1,4 +1,4 @@
-"""Static files of the HTML pages. Their paths contain a digest of the content, so they can be cached permanently."""
+"""Static files of the HTML pages. Paths contain a digest of the content, so the files can be cached permanently."""
 
 from dataclasses import dataclass
 from functools import cache

@@ -27,7 +27,7 @@ async def read_contract(base_url: BaseUrlDep) -> Response:
 
 @lru_cache(maxsize=8)
 def render_document(base_url: str) -> bytes:
-    """Return the document. Its server is the base URL that the caller used."""
+    """Return the OpenAPI document as JSON, with `base_url` as the URL of the server."""
     document = {**_read_document(), "servers": [{"url": base_url or "/"}]}
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 

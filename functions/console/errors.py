@@ -1,4 +1,4 @@
-"""Serves a page for each error code. The `type` of a problem is the URL of this page."""
+"""Pages that explain the error codes. The `type` of an error response is the URL of the page for the error code."""
 
 import json
 import tomllib

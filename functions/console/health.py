@@ -41,7 +41,7 @@ class Component(StrictModel):
     name: str
     """Name of the component."""
     status: HealthStatus
-    """`degraded` means that it answered after 0.5 seconds or more. `unhealthy` means that it failed or did not answer
+    """`degraded`: the component answered after 0.5 seconds or more. `unhealthy`: the component failed or did not answer
     within 2 seconds.
     """
     latency_ms: float
@@ -71,7 +71,7 @@ _UNHEALTHY: dict[str, Any] = {
 async def read_health(runtime: RuntimeDep) -> Health:
     """Check that the API answers.
 
-    Does not check other components.
+    Returns 200 without checking other components.
     """
     return Health(status="healthy", version=runtime.settings.version)
 
@@ -80,8 +80,8 @@ async def read_health(runtime: RuntimeDep) -> Health:
 async def read_readiness(runtime: RuntimeDep, response: Response) -> Readiness:
     """Check the components.
 
-    Checks all components, with a timeout of two seconds. Returns 200 if all components answer, and 503 if one does not
-    answer.
+    Checks all components, each with a timeout of two seconds. Returns 503 if a component is unhealthy, and 200
+    otherwise.
     """
     found: dict[str, Component] = {}
     checks = _checks(runtime)
@@ -110,7 +110,7 @@ def _checks(runtime: Runtime) -> dict[str, Check]:
 
 
 async def _ask(name: str, check: Check) -> Component:
-    """Check one component. After the timeout the check's thread is abandoned; it ends by its client's timeout."""
+    """Check one component. After the timeout, the check continues in its thread until its client times out."""
     started = time.perf_counter()
     status: HealthStatus = "unhealthy"
     try:

@@ -41,7 +41,7 @@ def render_page(base: str, *, title: str, content: str, here: str = "", policy: 
 
 
 def definition_list(pairs: Iterable[tuple[str, str]]) -> str:
-    """Return an HTML definition list of terms and texts, which are escaped."""
+    """Return an HTML definition list. Terms and texts are escaped."""
     return "<dl>" + "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in pairs) + "</dl>"
 
 

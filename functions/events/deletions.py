@@ -1,4 +1,4 @@
-"""Erases deleted tenants every minute, in the time that remains after the sweep of runs (`atrium.erasure`)."""
+"""Erases the data of deleted tenants every minute, in the time that remains after the sweep (`atrium.erasure`)."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -13,11 +13,11 @@ from atrium.tenants.service import TenantService
 logger = make_logger("sweep")
 
 RESERVE_MS = 15_000
-"""Remaining time below which no further step is started. A slow step needs five seconds."""
+"""Remaining time of the function below which no further step is started. A slow step needs five seconds."""
 
 
 def finish_deletions(source: Runtime, remaining_ms: Callable[[], int]) -> dict[str, int]:
-    """Continue all deletions with the services of a runtime. Return the counts."""
+    """Continue all deletions until less than RESERVE_MS remain. Return the counts."""
     tenants = TenantService(source.platform_table, source.tenant_table, source.clock)
     erasure = Erasure(tenants, source.platform_table, source.tenant_table, source.tenant_blobs, source.clock)
     counts = asdict(erasure.run(lambda: remaining_ms() > RESERVE_MS, _log_failure))

@@ -1,7 +1,7 @@
 """Compares counters and usage aggregates with the ledger (`atrium.quotas.rebuild`).
 
-It runs every hour and compares each tenant once a day. A difference is counted in a metric with an alarm, logged with
-the tenant's id, and stored for the operator.
+The function runs every hour and compares each tenant once a day. A difference is counted in a metric with an alarm,
+logged with the tenant's id, and stored for the operator.
 """
 
 from collections.abc import Callable
@@ -21,16 +21,16 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 logger = make_logger("drift")
 
 RESERVE_MS = 180_000
-"""Remaining time below which no further tenant is started. It is enough to read half a million ledger entries."""
+"""Remaining time below which no further tenant is compared. This is enough to read half a million ledger entries."""
 
 
 def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Continue the comparison of the current day. Return the counts."""
+    """Continue the comparison of the current day (Lambda entry point). Return the counts."""
     return compare_counters(runtime(), context.get_remaining_time_in_millis)
 
 
 def compare_counters(source: Runtime, remaining_ms: Callable[[], int]) -> dict[str, int]:
-    """Continue the comparison with the services of a runtime. Return the counts."""
+    """Continue the comparison of the current day until less than RESERVE_MS remain. Return the counts."""
     counts = {"tenants": 0, "faults": 0, "uncounted": 0, "failed": 0}
 
     def note(tenant_id: TenantId, drift: Drift) -> None:

@@ -1,7 +1,7 @@
 """Runs requested rebuilds of counters. The table's stream delivers the requests (`atrium.quotas.rebuild`).
 
-Idempotent: a completed rebuild is skipped, and an interrupted rebuild is continued. Lambda retries a failed batch and
-finally sends it to the dead-letter queue.
+The function is idempotent: it skips a completed rebuild and continues an interrupted rebuild. Lambda retries a failed
+batch and finally sends it to the dead-letter queue.
 """
 
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ logger = make_logger("rebuild")
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, int]:
-    """Run each rebuild that the batch requests. Return the number of rebuilds that this invocation completed."""
+    """Run each rebuild that the batch requests (Lambda entry point). Return the number of completed rebuilds."""
     return run_rebuilds(runtime(), event)
 
 
 def run_rebuilds(source: Runtime, event: Mapping[str, Any]) -> dict[str, int]:
-    """Run the requested rebuilds with the services of a runtime. Return the number of completed rebuilds."""
+    """Run each rebuild that the batch requests. Return the number of completed rebuilds."""
     done = 0
     for record in event["Records"]:
         change = read_change(record)

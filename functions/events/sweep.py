@@ -1,6 +1,6 @@
 """The sweeper. Every minute it closes runs whose lease expired and releases their slots (`atrium.agent.sweeping`).
 
-In the remaining time it erases deleted tenants (`functions.events.deletions`).
+In the remaining time, the sweeper erases the data of deleted tenants (`functions.events.deletions`).
 """
 
 from dataclasses import asdict
@@ -25,13 +25,13 @@ logger = make_logger("sweep")
 
 
 def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Close runs and release slots whose lease expired. Return the counts. Failures are retried in the next minute."""
+    """Sweep expired runs and slots, then continue deletions. Return the counts. Failures are retried after a minute."""
     source = runtime()
     return sweep_runs(source) | finish_deletions(source, context.get_remaining_time_in_millis)
 
 
 def sweep_runs(source: Runtime) -> dict[str, int]:
-    """Close runs and release slots once, with the services of a runtime. Return the counts."""
+    """Close runs and release slots whose lease expired. Return the counts."""
 
     def finalizer_for(tenant_id: TenantId) -> RunFinalizer:
         table = source.tenant_table(tenant_id)

@@ -22,12 +22,12 @@ logger = make_logger("usage-stream")
 
 
 def handler(event: dict[str, Any], _context: object) -> PartialItemFailureResponse:
-    """Count a batch of ledger entries. Return the records that Lambda must retry."""
+    """Count the new ledger entries of a batch (Lambda entry point). Return the records that Lambda must retry."""
     return count_changes(runtime(), event)
 
 
 def count_changes(source: Runtime, event: dict[str, Any]) -> PartialItemFailureResponse:
-    """Count a batch of ledger entries with the services of a runtime. Return the records that Lambda must retry."""
+    """Count the new ledger entries of a batch. Return the records that Lambda must retry."""
     failures = UsageCounter(source.tenant_table).count(read_arrivals(event))
 
     def settle(record: DynamoDBRecord) -> None:

@@ -1,4 +1,4 @@
-"""`/v1/connections`: the user's accounts at providers. Tools use them on the user's behalf."""
+"""`/v1/connections`: the user's accounts at providers, which tools use on the user's behalf."""
 
 from typing import Literal
 
@@ -25,7 +25,7 @@ class ConnectionAnswer(StrictModel):
     """A user's connection to a provider, without its tokens."""
 
     id: str
-    """Name of the provider."""
+    """Id of the connection, which is the name of the provider."""
     provider: str
     """Name of the provider."""
     scopes: list[str]
@@ -33,11 +33,13 @@ class ConnectionAnswer(StrictModel):
     status: Literal["active", "expired"]
     """`expired` means that the user must connect again."""
     expires_at: str | None
-    """When the access token expires (RFC 3339, UTC). It is refreshed before. Null if it does not expire."""
+    """When the access token expires (RFC 3339, UTC). The platform refreshes the token when a tool needs it. Null
+    if the token does not expire.
+    """
     created_at: str
-    """When it was created (RFC 3339, UTC)."""
+    """When the connection was created (RFC 3339, UTC)."""
     updated_at: str
-    """When it was last changed (RFC 3339, UTC)."""
+    """When the connection was last changed (RFC 3339, UTC)."""
 
 
 class AuthorizationAnswer(StrictModel):
@@ -46,7 +48,7 @@ class AuthorizationAnswer(StrictModel):
     authorization_url: str
     """URL to open in the user's browser."""
     expires_at: str
-    """When the flow expires (RFC 3339, UTC). It must be completed before."""
+    """When the flow expires (RFC 3339, UTC). Complete the flow before this time."""
 
 
 def _service(runtime: Runtime, tenant: TenantContext) -> ConnectionService:
@@ -86,8 +88,8 @@ def get_connection(provider: Provider, tenant: TenantDep, runtime: RuntimeDep) -
 def delete_connection(provider: Provider, tenant: TenantDep, runtime: RuntimeDep) -> None:
     """Delete a connection.
 
-    Deletes your connection and its tokens from the platform. The grant at the provider remains until you revoke it
-    there.
+    Deletes your connection and its tokens from the platform. The grant at the provider remains until you
+    revoke it at the provider.
     """
     _service(runtime, tenant).delete(provider)
 
@@ -98,7 +100,8 @@ def authorize_connection(
 ) -> AuthorizationAnswer:
     """Start a connection.
 
-    Returns the URL to open in the browser. The provider redirects it to `redirect_uri` with `code` and `state`.
+    Returns the URL to open in the user's browser. The provider then redirects the browser to `redirect_uri` with `code`
+    and `state`.
     """
     flow = open_flow(runtime, tenant.tenant_id, description)
     url, ends_at = _service(runtime, tenant).begin(flow, redirect_uri)
@@ -111,8 +114,8 @@ def complete_connection(
 ) -> ConnectionAnswer:
     """Complete a connection.
 
-    Exchanges the `code` and `state` from the redirect for a connection. Only the credential that started the connection
-    can complete it. A state is valid once, for ten minutes.
+    Exchanges the `code` and `state` from the redirect for a connection. Only the user who started the flow can
+    complete it. A state is valid once, for ten minutes.
     """
     flow = open_flow(runtime, tenant.tenant_id, description)
     return _render(_service(runtime, tenant).complete(flow, state, returned))

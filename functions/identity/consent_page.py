@@ -96,7 +96,8 @@ def _page(title: str, content: str, status: int, target: str) -> HTMLResponse:
 def _form_target(redirect_uri: str) -> str:
     """Return the CSP source of the redirect URI, because browsers also apply `form-action` to the redirect.
 
-    CSP has no syntax for IPv6 addresses, so for such a redirect URI the source allows any host with this port.
+    CSP has no syntax for IPv6 addresses. For a redirect URI with an IPv6 address, the source allows any host with
+    the same port.
     """
     parts = urlsplit(redirect_uri)
     if parts.scheme not in {"http", "https"}:

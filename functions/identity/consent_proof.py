@@ -31,7 +31,7 @@ def prove_form(runtime: Runtime, nonce: str, pairs: Pairs) -> str:
 
 
 def is_proven(runtime: Runtime, nonce: str, token: str, pairs: Pairs) -> bool:
-    """Return whether the token is valid for this browser's nonce and these parameters, and has not expired."""
+    """Return whether the token is valid for this nonce and these form parameters, and has not expired."""
     found = read_proven(
         token, "", _label(nonce), _TIME_BYTES + _DIGEST_BYTES, runtime.secrets.peppers("consent_form").find
     )

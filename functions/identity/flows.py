@@ -18,27 +18,32 @@ RedirectUri = Annotated[
     str | None,
     Query(
         max_length=500,
-        description="Registered redirect URI to return to. Default: the first registered redirect URI",
+        description="Registered redirect URI to which the browser returns. Default: the first registered redirect URI",
     ),
 ]
 StateText = Annotated[
     str,
     Query(
-        min_length=1, max_length=STATE_MAX, description="The `state` of the redirect. It is valid once, for ten minutes"
+        min_length=1,
+        max_length=STATE_MAX,
+        description="The `state` of the redirect. A state is valid once, for ten minutes",
     ),
 ]
 Code = Annotated[
     str,
-    Query(max_length=CODE_MAX, description="The `code` of the redirect. Default empty: the provider returned an error"),
+    Query(
+        max_length=CODE_MAX,
+        description="The `code` of the redirect. Empty, the default, if the provider returned an error",
+    ),
 ]
 ErrorCode = Annotated[
-    str, Query(max_length=256, description="Error code that the provider sent instead of `code`. Default empty")
+    str, Query(max_length=256, description="Error code that the provider sent instead of `code`. Default: empty")
 ]
-Ignored = Annotated[str, Query(max_length=2_048, description="Sent by some providers. Accepted and ignored")]
+Ignored = Annotated[str, Query(max_length=2_048, description="Parameter that some providers send. It is ignored")]
 
 
 def cookie_name(name: str, issuer: str) -> str:
-    """Return the name of a browser-binding cookie. With HTTPS it has the prefix `__Host-`: no other host can set it."""
+    """Return the name of a browser-binding cookie. With HTTPS, the prefix `__Host-` binds the cookie to this host."""
     return name if issuer.startswith("http://") else f"__Host-{name}"
 
 
@@ -61,7 +66,7 @@ async def read_returned(
     iss: Ignored = "",
     session_state: Ignored = "",
 ) -> Returned:
-    """Return the `code` and `error` of a provider's redirect. Its other parameters are accepted and ignored."""
+    """Return the `code` and `error` of a provider's redirect. The other parameters of the redirect are ignored."""
     del error_description, error_uri, scope, authuser, prompt, hd, iss, session_state
     return Returned(code, error)
 
@@ -71,7 +76,7 @@ ReturnedDep = Annotated[Returned, Depends(read_returned)]
 
 
 def open_flow(runtime: Runtime, tenant_id: TenantId, description: Description) -> Flow:
-    """Return an authorization flow of the tenant's client at the provider. Raises `NotFound` without enabled client."""
+    """Return an authorization flow for the tenant's client at a provider. Raises `NotFound` if no client is enabled."""
     store = SocialClientStore(runtime.tenant_table(tenant_id))
     keeper = ClientKeeper(store, runtime.secret_encryption(tenant_id), runtime.secrets.platform_client)
     client = keeper.find(description.name)

@@ -37,12 +37,12 @@ class LoginBody(StrictModel):
     """Password of the user, 1 to 1,024 characters."""
     tenant: OrNone[Annotated[str, Field(max_length=100)]] = None
     """Id or name of the tenant. Required if the email address exists in more than three tenants. Null or absent: all
-    tenants of the address are tried.
+    tenants with this email address are tried.
     """
 
 
 class TenantChoiceAnswer(StrictModel):
-    """The tenants for which the password is correct. Call again with one of them as `tenant`."""
+    """The tenants for which the password is correct. Repeat the call with one of these tenants as `tenant`."""
 
     tenants: list[LoginTenant]
     """The tenants for which the password is correct."""
@@ -90,8 +90,8 @@ def log_in(
 ) -> TokenAnswer | JSONResponse:
     """Log in with email and password.
 
-    If the password is correct in several tenants, returns 202 with a list of these tenants. Call again with one of them
-    as `tenant`. After repeated failures, further attempts are delayed (429).
+    Returns 202 with a list of tenants if the password is correct in several tenants. Repeat the call with one of these
+    tenants as `tenant`. After repeated failures, further attempts are delayed (429).
     """
     candidates = Candidates(runtime.table, runtime.platform_table, runtime.tenant_table)
     service = LoginService(candidates, _throttles(runtime), families, runtime.clock, report_refusal)
@@ -119,7 +119,8 @@ def change_password(
 ) -> TokenAnswer:
     """Change your password.
 
-    Requires the current password. All logins of the user end. The response contains tokens of a new login.
+    Requires the current password. All logins of the user end. The response contains the tokens of a new
+    login.
     """
     service = PasswordService(tenant, _throttles(runtime), families)
     return render_tokens(service.change(body.old_password, body.new_password, origin))

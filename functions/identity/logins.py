@@ -1,4 +1,4 @@
-"""`POST /v1/auth/refresh` and `/logout`: refresh the tokens of a login, and end it."""
+"""`POST /v1/auth/refresh` and `/logout`: refresh the tokens of a login, and end a login."""
 
 from typing import Annotated
 
@@ -25,7 +25,7 @@ class RefreshBody(StrictModel):
     """The most recent refresh token of a login."""
 
     refresh_token: RefreshToken
-    """Refresh token of the most recent response, at most 4,096 characters. It is valid once."""
+    """Most recent refresh token of the login, at most 4,096 characters. A refresh token is valid once."""
 
 
 class LogoutBody(StrictModel):
@@ -41,7 +41,8 @@ class LogoutBody(StrictModel):
 def refresh_tokens(body: RefreshBody, families: FamiliesDep, origin: OriginDep) -> TokenAnswer:
     """Refresh the tokens.
 
-    Exchanges a refresh token for new tokens. A refresh token is valid once. If it is used again, the login ends.
+    Exchanges a refresh token for new tokens. A refresh token is valid once. If a token is used again, the login
+    ends.
     """
     return render_tokens(families.refresh(body.refresh_token, origin=origin))
 

@@ -18,9 +18,9 @@ class PrincipalAnswer(StrictModel):
     type: Literal["user", "key", "client", "platform"]
     """Type of the principal."""
     id: str
-    """Id of the user, key or client."""
+    """Id of the user, API key or OAuth client."""
     name: str
-    """Name of the user, key or client."""
+    """Name of the user, API key or OAuth client."""
 
 
 class TenantReference(StrictModel):
@@ -46,7 +46,7 @@ class MeAnswer(StrictModel):
     permissions: list[str]
     """All scopes that the credential can use, including implied scopes."""
     plan: PlanName | None
-    """Plan of the tenant. Null without a tenant."""
+    """Plan of the tenant. Null if `tenant` is null."""
     features: list[str]
     """Names of the tenant's enabled features."""
 
@@ -55,7 +55,7 @@ class MeAnswer(StrictModel):
 async def get_me(call: Annotated[TenantContext | Caller, Depends(get_call)]) -> MeAnswer:
     """Get the caller.
 
-    Returns identity, tenant, scopes and permissions of the caller.
+    Returns the identity, tenant, scopes and permissions of the caller.
     """
     principal = call.principal
     inside = call if isinstance(call, TenantContext) else None

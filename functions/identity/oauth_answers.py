@@ -24,14 +24,14 @@ class OAuthProblem(StrictModel):
     """Error response of an OAuth endpoint (RFC 6749 §5.2)."""
 
     error: str
-    """Error code of RFC 6749."""
+    """Error code from RFC 6749."""
     error_description: str
     """Description of the error."""
 
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": OAuthProblem, "description": "Error response of RFC 6749 §5.2"},
-    401: {"model": OAuthProblem, "description": "Client authentication in the Authorization header failed"},
+    401: {"model": OAuthProblem, "description": "Client authentication in the `Authorization` header failed"},
 }
 
 
@@ -60,7 +60,7 @@ def answer_json(content: object) -> JSONResponse:
 
 
 def answer_refusal(refused: OAuthRefused, *, basic: bool = False) -> JSONResponse:
-    """Return an error response: 400, or 401 if client authentication by header failed."""
+    """Return an error response with status 400, or 401 if client authentication in the header (`basic`) failed."""
     logs.logger().info("refused", code=refused.error, reason=refused.internal or refused.description)
     failed = basic and refused.error == "invalid_client"
     headers = NEVER_STORED | ({"WWW-Authenticate": 'Basic realm="atrium"'} if failed else {})

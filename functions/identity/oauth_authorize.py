@@ -1,4 +1,4 @@
-"""`/oauth/authorize`: a user logs in and consents, and the client gets a code (RFC 6749 §4.1, RFC 9207)."""
+"""`/oauth/authorize`: a user logs in and consents, and the client receives a code (RFC 6749 §4.1, RFC 9207)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ async def decide_consent(request: Request, base: BaseUrlDep) -> Response:
 
 
 def _known(pairs: Pairs) -> Pairs:
-    """Return only OAuth's parameters, so that another parameter cannot replace a field of the form."""
+    """Return only the OAuth parameters, so that no other parameter can replace a field of the form."""
     return [(name, value) for name, value in pairs if name in PARAMETERS]
 
 
@@ -72,7 +72,7 @@ class _ValidRequest:
 
 @dataclass(frozen=True, slots=True)
 class _Exchange:
-    """Handles one request to the page, with the client's parameters unchanged."""
+    """One request to the consent page. `pairs` are the OAuth parameters exactly as the client sent them."""
 
     server: OAuthServer
     base: str
@@ -118,7 +118,7 @@ class _Exchange:
         return self._send(valid.wishes.redirect_uri, {"code": code})
 
     def _read(self) -> _ValidRequest | Response:
-        """Return the valid request, or an error page if it is invalid."""
+        """Return the authorization request, or an error page if the request is not valid."""
         try:
             parameters = read_pairs(self.pairs)
             found = self.server.clients.find(parameters.need("client_id"))
@@ -133,12 +133,12 @@ class _Exchange:
         return _ValidRequest(client, tenant, wishes)
 
     def _refuse(self, redirect_uri: str, refused: OAuthRefused) -> Response:
-        """Redirect the user to the client with an error, after they logged in or denied access."""
+        """Redirect the user to the client with an OAuth error."""
         _log(refused)
         return self._send(redirect_uri, {"error": refused.error, "error_description": refused.description})
 
     def _send(self, redirect_uri: str, answer: dict[str, Any]) -> Response:
-        """Redirect the user to the client with the client's `state` and this server's issuer (RFC 9207)."""
+        """Redirect the user to the client with `answer`, the client's `state` and this server's issuer (RFC 9207)."""
         state = _first(self.pairs, "state")
         wanted = {**answer, **({"state": state} if state else {}), "iss": self.server.issuer}
         separator = "&" if "?" in redirect_uri else "?"

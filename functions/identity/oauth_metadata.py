@@ -29,35 +29,35 @@ class ServerMetadata(StrictModel):
     scopes_supported: list[str]
     """Scopes that can be requested."""
     response_types_supported: list[str]
-    """Response types: `code`."""
+    """Supported response types: `code`."""
     response_modes_supported: list[str]
-    """Response modes: `query`."""
+    """Supported response modes: `query`."""
     grant_types_supported: list[str]
     """Grant types of the token endpoint."""
     code_challenge_methods_supported: list[str]
-    """PKCE methods: `S256`."""
+    """Supported PKCE methods: `S256`."""
     token_endpoint_auth_methods_supported: list[str]
-    """How clients authenticate at the token endpoint."""
+    """Client authentication methods of the token endpoint."""
     revocation_endpoint_auth_methods_supported: list[str]
-    """How clients authenticate at the revocation endpoint."""
+    """Client authentication methods of the revocation endpoint."""
     introspection_endpoint_auth_methods_supported: list[str]
-    """How clients authenticate at the introspection endpoint."""
+    """Client authentication methods of the introspection endpoint."""
     authorization_response_iss_parameter_supported: bool
     """Whether authorization responses contain `iss` (RFC 9207)."""
     subject_types_supported: list[str]
-    """Subject types: `public`."""
+    """Supported subject types: `public`."""
     id_token_signing_alg_values_supported: list[str]
     """Signature algorithms of id tokens."""
     claims_supported: list[str]
     """Claims that an id token can contain."""
     prompt_values_supported: list[str]
-    """Supported values of `prompt`."""
+    """Supported values of the parameter `prompt`."""
     request_parameter_supported: bool
-    """Whether `request` objects are supported."""
+    """Whether the parameter `request` is supported."""
     request_uri_parameter_supported: bool
-    """Whether `request_uri` is supported."""
+    """Whether the parameter `request_uri` is supported."""
     claims_parameter_supported: bool
-    """Whether `claims` is supported."""
+    """Whether the parameter `claims` is supported."""
     service_documentation: str
     """URL of the API documentation."""
 
@@ -74,7 +74,7 @@ class ResourceMetadata(StrictModel):
     scopes_supported: list[str]
     """Scopes for common use. The authorization server's metadata lists all scopes."""
     bearer_methods_supported: list[str]
-    """How tokens are sent: `header`."""
+    """Supported methods of sending tokens: `header`."""
     resource_name: str
     """Name of this API."""
     resource_documentation: str

@@ -1,4 +1,4 @@
-"""The services that the OAuth endpoints use in one call."""
+"""Services that the OAuth endpoints share."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from fastapi import Request
 
 @dataclass(frozen=True, slots=True)
 class OAuthServer:
-    """Provides the services of the OAuth endpoints for one call. `authorization` is all values of that header."""
+    """The services of the OAuth endpoints for one call. `authorization`: all values of the header `Authorization`."""
 
     runtime: Runtime
     issuer: str

@@ -50,36 +50,36 @@ class OAuthTokens(StrictModel):
     scope: str
     """Granted scopes, separated by spaces."""
     refresh_token: str | None = None
-    """Refresh token. It is valid once. Absent for `client_credentials`."""
+    """Refresh token, which is valid once. Absent for `client_credentials`."""
     id_token: str | None = None
     """OpenID Connect id token. Absent unless the scope `openid` was granted."""
 
 
 class Introspection(StrictModel):
-    """The state of a token (RFC 7662). For an inactive token only `active` is set."""
+    """The state of a token (RFC 7662). For an inactive token, only `active` is set."""
 
     active: bool
     """Whether the token is active. If false, all other members are absent."""
     token_type: str | None = None
-    """`Bearer` for access tokens."""
+    """Type of the token: `Bearer` for an access token, `refresh_token` for a refresh token."""
     sub: str | None = None
     """Id of the user or client."""
     username: str | None = None
     """Email address of the user. Absent for a client."""
     client_id: str | None = None
-    """Id of the client that the token was issued to."""
+    """Id of the client to which the token was issued."""
     scope: str | None = None
-    """Scopes, separated by spaces."""
+    """Scopes of the token, separated by spaces."""
     iss: str | None = None
-    """Issuer."""
+    """Issuer of the token."""
     aud: str | None = None
-    """Audience."""
+    """Audience of the token."""
     iat: int | None = None
-    """When it was issued (seconds since 1970)."""
+    """When the token was issued (seconds since 1970)."""
     nbf: int | None = None
-    """When it becomes valid (seconds since 1970)."""
+    """When the token becomes valid (seconds since 1970)."""
     exp: int | None = None
-    """When it expires (seconds since 1970)."""
+    """When the token expires (seconds since 1970)."""
     jti: str | None = None
     """Id of the token."""
     tenant_id: str | None = None
@@ -96,8 +96,8 @@ class Introspection(StrictModel):
 async def issue_oauth_tokens(request: Request) -> Response:
     """Issue OAuth tokens.
 
-    Issues tokens to a client: for itself (`client_credentials`), for an authorization code, or for a refresh token (RFC
-    6749). A refresh token is valid once.
+    Issues tokens for the grant types `client_credentials`, `authorization_code` and `refresh_token` (RFC 6749). A
+    refresh token is valid once.
     """
     server = open_server(request)
 
@@ -119,7 +119,8 @@ async def issue_oauth_tokens(request: Request) -> Response:
 async def revoke_oauth_token(request: Request) -> Response:
     """Revoke a token.
 
-    Revokes a token and the login it belongs to (RFC 7009). Also returns 200 if the token is unknown or no longer valid.
+    Revokes a token and the login to which the token belongs (RFC 7009). Also returns 200 if the token is unknown or no
+    longer valid.
     """
     server = open_server(request)
 
@@ -142,7 +143,7 @@ async def introspect_oauth_token(request: Request) -> Response:
     """Introspect a token.
 
     Returns whether a token of the same tenant is active, and its scopes and other claims (RFC 7662). Only confidential
-    clients can call this route. A public client gets the error `unauthorized_client`.
+    clients can call this route. Public clients receive the error `unauthorized_client`.
     """
     server = open_server(request)
 

@@ -22,7 +22,7 @@ class PublicKey(StrictModel):
     y: str
     """Second coordinate, base64url."""
     kid: str
-    """Id of the key, the `kid` in the tokens' header."""
+    """Id of the key, equal to `kid` in the header of a token."""
     alg: str
     """Algorithm, `ES256`."""
     use: str

@@ -61,7 +61,8 @@ def authorize_sign_in(
     tenant: TenantName,
     redirect_uri: RedirectUri = None,
     code_challenge: Annotated[
-        Challenge | None, Query(description="PKCE challenge (S256), 43 characters. Default: a cookie binds the browser")
+        Challenge | None,
+        Query(description="PKCE challenge (S256), 43 characters. Default: a cookie identifies the browser"),
     ] = None,
     code_challenge_method: Annotated[
         Literal["S256"] | None, Query(description="Method of `code_challenge`: `S256`, which is the default")
@@ -69,8 +70,8 @@ def authorize_sign_in(
 ) -> RedirectResponse:
     """Start a sign-in.
 
-    Redirects the browser to the provider, which redirects it to `redirect_uri` with `code` and `state`. Returns 404 if
-    the tenant has no enabled identity provider of this type.
+    Redirects the browser to the provider, which then redirects the browser to `redirect_uri` with `code` and `state`.
+    Returns 404 if the tenant has no enabled identity provider of this type.
     """
     del code_challenge_method
     cookie = "" if code_challenge else secrets.token_urlsafe(32)

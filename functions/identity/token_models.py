@@ -32,15 +32,15 @@ class LoginUser(StrictModel):
     status: Literal["active", "invited", "suspended"]
     """Status of the user."""
     last_login_at: str | None
-    """When the user last logged in (RFC 3339, UTC). Null if never."""
+    """When the user last logged in (RFC 3339, UTC). Null if the user has never logged in."""
     created_at: str
-    """When it was created (RFC 3339, UTC)."""
+    """When the user was created (RFC 3339, UTC)."""
     updated_at: str
-    """When it was last changed (RFC 3339, UTC)."""
+    """When the user was last changed (RFC 3339, UTC)."""
 
 
 class TokenAnswer(StrictModel):
-    """Access token and refresh token of a login, with its tenant and user."""
+    """Access token and refresh token of a login, with the tenant and user."""
 
     access_token: str
     """Access token for `Authorization: Bearer`."""
@@ -49,7 +49,7 @@ class TokenAnswer(StrictModel):
     expires_in: int
     """Seconds until the access token expires."""
     refresh_token: str
-    """Token for `POST /v1/auth/refresh`. It is valid once, for seven days."""
+    """Refresh token for `POST /v1/auth/refresh`. It can be used once, within seven days."""
     tenant: LoginTenant
     """Tenant of the login."""
     user: LoginUser

@@ -1,4 +1,4 @@
-"""`POST /v1/users/{user_id}/unlock`. It is part of this function because this function owns the login throttles."""
+"""`POST /v1/users/{user_id}/unlock`, served by the identity function, which owns the login throttles."""
 
 from typing import Annotated
 
@@ -21,8 +21,8 @@ UserPath = Annotated[str, Path(pattern=id_pattern("usr"), description="Id of the
 def unlock_user(user_id: UserPath, tenant: TenantDep, runtime: RuntimeDep) -> None:
     """Unlock a user.
 
-    Resets the failed logins of the user's email address, so that the next login is not delayed. Allowed five times a
-    day.
+    Resets the failed logins of the user's email address, so that the next login is not delayed. An email address can be
+    unlocked five times a day.
     """
     table = runtime.tenant_table(tenant.tenant_id)
     user = UserStore(table).get(UserId(user_id))

@@ -38,15 +38,22 @@ class DeletionAnswer(StrictModel):
     still stored.
     """
     deleted_at: str | None
-    """When the tenant was deleted (RFC 3339, UTC). Null if it is not deleted."""
+    """When the tenant was deleted (RFC 3339, UTC). Null if the tenant is not deleted."""
     deleted_by: Annotated[
-        str | None, Field(description="Caller who deleted the tenant, such as `platform:key_…`. Null if not deleted")
+        str | None,
+        Field(description="Caller who deleted the tenant, such as `platform:key_…`. Null if the tenant is not deleted"),
     ]
     erased_at: str | None
-    """When the erasure was complete (RFC 3339, UTC). Null until then."""
-    phase: Annotated[str | None, Field(description="Data that is being erased. Null between passes and at the end")]
-    items_erased: Annotated[int | None, Field(description="Minimum number of table items erased so far")]
-    blobs_erased: Annotated[int | None, Field(description="Minimum number of blob versions erased so far")]
+    """When the erasure was completed (RFC 3339, UTC). Null until then."""
+    phase: Annotated[
+        str | None, Field(description="Kind of data that is being erased. Null between passes and after the end")
+    ]
+    items_erased: Annotated[
+        int | None, Field(description="Number of table items erased so far, a lower bound. Null if no erasure runs")
+    ]
+    blobs_erased: Annotated[
+        int | None, Field(description="Number of blob versions erased so far, a lower bound. Null if no erasure runs")
+    ]
     months: list[MonthAnswer]
     """Usage of each month whose ledger was erased, oldest first."""
 
@@ -55,8 +62,8 @@ class DeletionAnswer(StrictModel):
 def read_deletion(tenant_id: TenantPath, runtime: RuntimeDep) -> DeletionAnswer:
     """Get the progress of a deletion.
 
-    Returns the progress of the erasure of a deleted tenant, and the data that remains stored: id, plan, times, who
-    deleted it, and monthly usage. The status is `none` if the tenant is not deleted.
+    Returns the progress of the erasure of a deleted tenant, and the data that remains stored: id, plan, times, the
+    caller who deleted the tenant, and monthly usage. The status is `none` if the tenant is not deleted.
     """
     tenants = TenantService(runtime.platform_table, runtime.tenant_table, runtime.clock)
     tenant = tenants.get_with_deleted(tenant_id)

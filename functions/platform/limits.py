@@ -29,8 +29,8 @@ def replace_tenant_limits(
 ) -> LimitsAnswer:
     """Set a tenant's limits.
 
-    Replaces all limits that were set for the tenant. Null or absent: the plan's limit applies. -1: no limit. The new
-    limits apply from the next admission. Returns the current state of all limits.
+    Replaces all limits that were set for the tenant. If a limit is null or absent, the plan's limit applies. The value
+    -1 means no limit. The new limits apply from the next admission. Returns the current state of all limits.
     """
     tenant = TenantService(runtime.platform_table, runtime.tenant_table, runtime.clock).get(tenant_id)
     open_changes(runtime, caller, tenant).replace(body)
@@ -38,7 +38,7 @@ def replace_tenant_limits(
 
 
 def open_changes(runtime: Runtime, caller: Caller, tenant: Tenant) -> LimitChanges:
-    """Return the service that changes a tenant's limits and plan. Its audit events name the operator as the caller."""
+    """Return the service that changes a tenant's limits and plan. Audit events name the operator as the caller."""
     table = runtime.tenant_table(tenant.id)
     audit = AuditService(AuditStore(table), origin_of(caller), PLANS[tenant.plan].audit_days, runtime.clock)
     return LimitChanges(table, audit, runtime.clock)

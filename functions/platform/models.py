@@ -47,18 +47,18 @@ class AdminBody(StrictModel):
 
 
 class TenantBody(StrictModel):
-    """A tenant to create. With `admin`, its first user and an API key with all tenant scopes are also created."""
+    """A tenant to create. If `admin` is set, a first user and an API key with all tenant scopes are also created."""
 
     name: TenantName
     """Unique name of the tenant, 1 to 100 visible characters without `#`, not beginning with `ten_`."""
     display_name: OrNone[DisplayName] = None
     """Name shown to people, at most 200 visible characters. Null or absent: same as `name`."""
     plan: PlanName
-    """Plan of the tenant. It determines limits and models."""
+    """Plan of the tenant, which determines the limits and models."""
     settings: SmallJson = Field(default_factory=dict)
-    """Settings of the tenant, a JSON object of at most 16,384 bytes and 16 levels. Default empty."""
+    """Settings of the tenant, a JSON object of at most 16,384 bytes and 16 nesting levels. Default: empty."""
     metadata: SmallJson = Field(default_factory=dict)
-    """The operator's data, a JSON object of at most 16,384 bytes and 16 levels. Default empty."""
+    """The operator's data, a JSON object of at most 16,384 bytes and 16 nesting levels. Default: empty."""
     admin: AdminBody | None = None
     """First user of the tenant. Null or absent: no user and no API key are created."""
 
@@ -66,14 +66,14 @@ class TenantBody(StrictModel):
 class TenantPatch(StrictModel):
     """The fields of a tenant to change. Absent fields are not changed."""
 
-    # Factories, because a plain default would appear in the OpenAPI document. Absent fields are never read.
+    # The defaults are factories, because a plain default would appear in the OpenAPI document. They are never used.
 
     name: TenantName = Field(default_factory=str)
     """Unique name of the tenant, 1 to 100 visible characters without `#`, not beginning with `ten_`."""
     display_name: DisplayName = Field(default_factory=str)
     """Name shown to people, 1 to 200 visible characters."""
     plan: PlanName = Field(default_factory=lambda: "free")
-    """Plan of the tenant. Its limits apply from the next admission."""
+    """Plan of the tenant. The limits of a new plan apply from the next admission."""
     settings: SmallJson = Field(default_factory=dict)
     """Settings of the tenant, at most 16,384 bytes. Replaced as a whole."""
     metadata: SmallJson = Field(default_factory=dict)
@@ -81,10 +81,10 @@ class TenantPatch(StrictModel):
 
 
 class StatusBody(StrictModel):
-    """The reason of a suspension or activation."""
+    """The reason for a suspension or activation."""
 
     reason: OrNone[Annotated[str, Field(max_length=500)]] = None
-    """Reason, at most 500 characters. It is stored with the tenant. Null or absent: no reason."""
+    """Reason, at most 500 characters, which is stored with the tenant. Null or absent: no reason."""
 
 
 class TenantAnswer(StrictModel):
@@ -99,25 +99,26 @@ class TenantAnswer(StrictModel):
     plan: PlanName
     """Plan of the tenant."""
     status: Literal["active", "suspended"]
-    """The credentials of `suspended` tenants are rejected."""
+    """Status of the tenant. The credentials of `suspended` tenants are rejected."""
     status_reason: str | None
-    """Reason of the last suspension or activation. Null if no reason was sent."""
+    """Reason for the last suspension or activation. Null if no reason was sent."""
     settings: dict[str, Any]
     """Settings of the tenant."""
     metadata: dict[str, Any]
     """The operator's data."""
     config_version: int
-    """Version of the tenant's configuration. It increases with every change."""
+    """Version of the tenant's configuration. The version increases with every change."""
     default_agent_id: str | None
     """Id of the agent that answers requests without `agent_id`. Null if there is no default agent."""
     limits: Annotated[
-        ShownLimits, Field(description="Limits that were set for this tenant. The plan's limits apply to all others")
+        ShownLimits,
+        Field(description="Limits that were set for this tenant, by name. The plan defines all other limits"),
     ]
-    """Limits that were set for this tenant, by name. The plan's limits apply to all others."""
+    """Limits that were set for this tenant, by name. The plan defines all other limits."""
     created_at: str
-    """When it was created (RFC 3339, UTC)."""
+    """When the tenant was created (RFC 3339, UTC)."""
     updated_at: str
-    """When it was last changed (RFC 3339, UTC)."""
+    """When the tenant was last changed (RFC 3339, UTC)."""
 
 
 class AdminAnswer(StrictModel):
@@ -128,17 +129,17 @@ class AdminAnswer(StrictModel):
     email: str
     """Email address."""
     role: str
-    """Role of the user, `admin`."""
+    """Role of the user: `admin`."""
     name: str | None
     """Name of the user. Null if the user has no name."""
     status: str
-    """Status of the user, `active`."""
+    """Status of the user: `active`."""
     last_login_at: str | None
-    """When the user last logged in (RFC 3339, UTC). Null if never."""
+    """When the user last logged in (RFC 3339, UTC). Null if the user has never logged in."""
     created_at: str
-    """When it was created (RFC 3339, UTC)."""
+    """When the user was created (RFC 3339, UTC)."""
     updated_at: str
-    """When it was last changed (RFC 3339, UTC)."""
+    """When the user was last changed (RFC 3339, UTC)."""
 
 
 class CreatedTenant(TenantAnswer):
@@ -149,7 +150,7 @@ class CreatedTenant(TenantAnswer):
     api_key: str | None
     """API key with all scopes of the tenant, shown only in this response. Null if `admin` was not sent."""
     api_key_id: str | None
-    """Id of this API key. Null if `admin` was not sent."""
+    """Id of the API key in `api_key`. Null if `admin` was not sent."""
 
 
 def render_tenant(tenant: Tenant) -> TenantAnswer:

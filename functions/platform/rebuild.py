@@ -52,7 +52,7 @@ class DifferenceAnswer(StrictModel):
     expected: int | str
     """Value according to the ledger, in the unit of the limit."""
     explained: bool
-    """Whether the difference is explained by running turns."""
+    """Whether running turns explain the difference."""
 
     @classmethod
     def render(cls, found: Difference) -> Self:
@@ -66,7 +66,7 @@ class DifferenceAnswer(StrictModel):
 
 
 class ReportAnswer(StrictModel):
-    """The ledger entries that a rebuild read and the counters and usage aggregates that it corrected."""
+    """The result of a rebuild: ledger entries that were read, counters and usage aggregates that were corrected."""
 
     entries: int
     """Number of ledger entries read."""
@@ -99,13 +99,13 @@ class RebuildAnswer(StrictModel):
     month: str
     """Month of the rebuild, such as `2026-11`."""
     status: Literal["queued", "running", "succeeded", "failed"]
-    """Status of the rebuild. `failed` means no progress for twenty minutes. In this case request another rebuild."""
+    """Status of the rebuild. `failed` means that there was no progress for twenty minutes: request another rebuild."""
     requested_at: str
-    """When it was requested (RFC 3339, UTC)."""
+    """When the rebuild was requested (RFC 3339, UTC)."""
     updated_at: str
-    """When it was last changed (RFC 3339, UTC)."""
+    """When the record of the rebuild was last changed (RFC 3339, UTC)."""
     report: ReportAnswer | None
-    """Result of the rebuild. Null until it has ended."""
+    """Result of the rebuild. Null until the rebuild has ended."""
 
 
 class DriftAnswer(StrictModel):
@@ -116,7 +116,7 @@ class DriftAnswer(StrictModel):
     entries: int
     """Number of ledger entries read."""
     faults: int
-    """Number of differences that are not explained by running turns."""
+    """Number of differences in counters and usage aggregates that running turns do not explain."""
     counters: list[DifferenceAnswer]
     """Counters that differ from the ledger."""
     sums: int
@@ -146,7 +146,8 @@ def rebuild_counters(
     """Rebuild a tenant's counters.
 
     Recomputes counters and usage aggregates from the ledger. Calls are accepted during the rebuild. If a rebuild is
-    already queued or running, it is returned and no other rebuild is created. `GET` of this path returns the result.
+    already queued or running, the call returns this rebuild and creates no other. `GET` on this path returns the
+    result.
     """
     now = runtime.clock().astimezone(UTC)
     month = date.fromisoformat(f"{body.month}-01") if body and body.month else now.date().replace(day=1)

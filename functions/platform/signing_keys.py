@@ -16,18 +16,18 @@ router = APIRouter(tags=["signing keys"], route_class=IdempotentRoute, dependenc
 
 
 class SigningKeyAnswer(StrictModel):
-    """A signing key, without its private key."""
+    """A signing key: its id, status and times. The private key is never returned."""
 
     kid: str
-    """Id of the key, the `kid` in the tokens' header."""
+    """Id of the key, equal to `kid` in the header of a token."""
     status: Literal["next", "signing", "retiring"]
-    """`next` is published but does not sign yet. `signing` signs new tokens. `retiring` only verifies old tokens."""
+    """`next`: published, but does not sign yet. `signing`: signs new tokens. `retiring`: only verifies old tokens."""
     created_at: str | None
     """When the key was created (RFC 3339, UTC). Null for the first key."""
     signs_from: str | None
-    """When it starts to sign (RFC 3339, UTC). Null for the first key."""
+    """When the key starts to sign (RFC 3339, UTC). Null for the first key."""
     ends_at: str | None
-    """When it stops verifying tokens (RFC 3339, UTC). Null until the key is replaced."""
+    """When the key stops verifying tokens (RFC 3339, UTC). Null until the key is replaced."""
 
 
 class SigningKeys(StrictModel):
@@ -41,7 +41,7 @@ class SigningKeys(StrictModel):
 def list_signing_keys(runtime: RuntimeDep) -> SigningKeys:
     """List the signing keys.
 
-    Returns the keys that verify access tokens, oldest first, and which key signs. Private keys are never returned.
+    Returns the keys that verify access tokens, oldest first. The key with the status `signing` signs new tokens.
     """
     return _describe(runtime)
 
@@ -51,7 +51,7 @@ def rotate_signing_keys(runtime: RuntimeDep, caller: CallerDep) -> SigningKeys:
     """Rotate the signing keys.
 
     Publishes a new key, which starts to sign after 15 minutes. Existing tokens remain valid. Returns 409 if the
-    previous new key does not sign yet.
+    key from the previous rotation does not sign yet.
     """
     from atrium.identity.signing import follow, make_signing_key
 

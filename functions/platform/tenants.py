@@ -56,7 +56,7 @@ def create_tenant(
 ) -> CreatedTenant:
     """Create a tenant.
 
-    Creates the tenant with a default agent. With `admin`, it also creates the first user and an API key, which is
+    Creates the tenant with a default agent. If `admin` is set, also creates the first user and an API key. The key is
     returned only in this response. Returns 409 if another tenant has this name.
     """
     onboarding = Onboarding(
@@ -88,7 +88,7 @@ def update_tenant(tenant_id: TenantPath, body: TenantPatch, runtime: RuntimeDep,
     """Update a tenant.
 
     Absent fields are not changed. `settings` and `metadata` are replaced as a whole. The limits of a new plan apply
-    from the next admission. Usage so far remains counted.
+    from the next admission. Earlier usage still counts.
     """
     changes = {name: getattr(body, name) for name in body.model_fields_set - {"plan"}}
     tenant = _service(runtime, caller).change(tenant_id, changes)
@@ -104,8 +104,8 @@ def delete_tenant(tenant_id: TenantPath, runtime: RuntimeDep, caller: CallerDep)
 
     The tenant's credentials are rejected within 30 seconds. Its name and issuers can be used again. Email addresses are
     removed from the login index. All data is erased, most of it within minutes and the rest after twenty minutes. Only
-    id, plan, times, who deleted it, and monthly usage remain. `GET /v1/tenants/{tenant_id}/deletion` returns the
-    progress.
+    the id, plan, times, the caller who deleted the tenant, and monthly usage remain.
+    `GET /v1/tenants/{tenant_id}/deletion` returns the progress.
     """
     tenants = _service(runtime, caller)
     Offboarding(tenants, runtime.platform_table, runtime.tenant_table).delete(tenant_id)
@@ -139,13 +139,13 @@ def activate_tenant(
 def log_out_tenant(tenant_id: TenantPath, runtime: RuntimeDep, caller: CallerDep) -> None:
     """Log out all users of a tenant.
 
-    Ends all logins within 30 seconds. API keys remain valid. To reject them too, suspend the tenant.
+    Ends all logins within 30 seconds. API keys remain valid. To reject API keys too, suspend the tenant.
     """
     _service(runtime, caller).log_out(tenant_id, origin_of(caller))
 
 
 def _give_default_agent(runtime: Runtime, tenant: Tenant) -> None:
-    """Create the default agent, unless an earlier attempt to create the tenant already did."""
+    """Create the default agent, unless an earlier attempt to create the tenant has already created it."""
     if tenant.default_agent_id is not None:
         return
     store = AgentStore(runtime.tenant_table(tenant.id))

@@ -1,4 +1,4 @@
-"""Counts a new session against the limits that apply. Reads the limits and the session's agent in one batch."""
+"""Counts a new session against the limits. The limits and the session's agent are read in one batch."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -17,7 +17,7 @@ from atrium.tenants.context import TenantContext
 
 @dataclass(frozen=True, slots=True)
 class SessionCounting:
-    """The limits for a new session: of the tenant, the caller and the session's agent, if it has an agent."""
+    """The limits that apply to a new session: limits of the tenant, of the caller, and of the agent if there is one."""
 
     quotas: QuotaService
     limited: LimitedRead

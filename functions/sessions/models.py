@@ -17,24 +17,24 @@ class SessionBody(StrictModel):
     """A session to create. All fields are optional."""
 
     title: OrNone[Title] = None
-    """Title, at most 255 visible characters. Null or absent: no title."""
+    """Title of the session, at most 255 visible characters. Null or absent: no title."""
     agent_id: AgentRef | None = None
     """Id of the session's agent. Null or absent: the tenant's default agent."""
     end_user: OrNone[EndUser] = None
-    """Identifier of the person who uses a shared key, at most 128 visible characters. Null or absent: not set."""
+    """Identifier of the person who uses a shared API key, at most 128 visible characters. Null or absent: not set."""
     metadata: FreeJson = Field(default_factory=dict)
-    """Your data, a JSON object of at most 32,000 bytes and 16 levels. Default empty."""
+    """Your data, a JSON object of at most 32,000 bytes and 16 nesting levels. Default: empty."""
 
 
 class SessionPatch(StrictModel):
     """The fields of a session to change. Absent fields are not changed."""
 
     title: OrNone[Title] = None
-    """Title, at most 255 visible characters. Null removes it."""
+    """Title of the session, at most 255 visible characters. Null removes the title."""
     agent_id: AgentRef | None = None
     """Id of the session's agent. Null: the tenant's default agent."""
     metadata: FreeJson | None = None
-    """Your data, at most 32,000 bytes. Replaced as a whole. Null removes it."""
+    """Your data, at most 32,000 bytes. Replaced as a whole. Null removes all metadata."""
 
 
 class SessionAnswer(StrictModel):
@@ -43,21 +43,21 @@ class SessionAnswer(StrictModel):
     id: str
     """Id of the session."""
     title: str | None
-    """Title. Null if there is no title."""
+    """Title of the session. Null if there is no title."""
     agent_id: str | None
     """Id of the session's agent. Null: the tenant's default agent."""
     user_id: str | None
     """Id of the user who owns the session. Null if an API key or OAuth client owns it."""
     end_user: str | None
-    """Identifier of the person who uses a shared key. Null if `end_user` was not sent."""
+    """Identifier of the person who uses a shared API key. Null if `end_user` was not sent."""
     message_count: int
     """Number of messages of the session, including tool results."""
     metadata: dict[str, Any]
     """Your data."""
     created_at: str
-    """When it was created (RFC 3339, UTC)."""
+    """When the session was created (RFC 3339, UTC)."""
     updated_at: str
-    """When it was last changed (RFC 3339, UTC)."""
+    """When the session was last changed (RFC 3339, UTC)."""
     last_active_at: str
     """When the latest turn began, or when the session was created (RFC 3339, UTC)."""
 
@@ -77,9 +77,9 @@ class ThinkingBlock(StrictModel):
     type: Literal["thinking"]
     """Type of the block."""
     text: str
-    """Text of the thinking. Empty if it is redacted."""
+    """Text of the thinking. Empty if the thinking is redacted."""
     signature: str
-    """The provider's signature of the thinking. Empty if the provider did not send one."""
+    """The provider's signature of the thinking. Empty if the provider did not send a signature."""
     redacted: bool
     """Whether the provider encrypted the thinking."""
 
@@ -105,7 +105,7 @@ class ToolResultBlock(StrictModel):
     tool_call_id: str
     """Id of the tool call."""
     result: str
-    """The result that was sent to the model."""
+    """Result that was sent to the model."""
     is_error: bool
     """Whether the tool failed."""
 
@@ -126,9 +126,9 @@ class MessageAnswer(StrictModel):
     run_id: str
     """Id of the run that the message belongs to."""
     created_at: str
-    """When it was created (RFC 3339, UTC)."""
+    """When the message was created (RFC 3339, UTC)."""
     updated_at: str
-    """When it was last changed (RFC 3339, UTC)."""
+    """When the message was last changed (RFC 3339, UTC)."""
 
 
 def render_session(session: Session) -> SessionAnswer:

@@ -70,7 +70,8 @@ def create_session(
 ) -> SessionAnswer:
     """Create a session.
 
-    The new session is empty. It counts against `sessions_per_day` (429). A rejected call is not counted.
+    The new session is empty. It counts against the limit `sessions_per_day`. If the limit is reached, the call returns
+    429 and is not counted.
     """
     counting = SessionCounting.read(runtime, tenant, body.agent_id)
     session, recorded = _service(runtime, tenant).create(
@@ -104,7 +105,7 @@ def update_session(
 ) -> SessionAnswer:
     """Update a session.
 
-    Changes title, agent or metadata. Absent fields are not changed. Null removes a value.
+    Changes the title, agent or metadata. Absent fields are not changed. Null removes a value.
     """
     changes = {name: getattr(body, name) for name in body.model_fields_set}
     if "agent_id" in changes:

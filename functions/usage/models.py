@@ -85,7 +85,7 @@ class UsageOfSession(UsageFigures):
 
 
 class UsageOfTool(UsageFigures):
-    """The turns that used one tool, and the number of its calls. Tokens and cost are 0: they belong to the turn."""
+    """The number of turns that used one tool, and of calls of the tool. Tokens and cost are 0: they belong to turns."""
 
     tool: str
     """Name of the tool."""

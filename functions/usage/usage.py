@@ -62,8 +62,8 @@ def read_usage(
     """Get usage and cost.
 
     Returns your usage. With the scope `admin`, returns the usage of the tenant. A turn is counted on the UTC day on
-    which it ended, within some seconds after its end. Without `admin`, only grouping by day or by yourself is allowed
-    (403). The period has at most 366 days.
+    which it ended, within some seconds after its end. Without `admin`, you can group only by day or by your own kind
+    of principal (`user`, `key` or `client`). Other groups return 403. The period has at most 366 days.
     """
     scope = list_scope(tenant, "usage", first=str(first or ""), last=str(last or ""), group=group_by)
     position = runtime.cursors.open(cursor, scope=scope)
@@ -107,7 +107,7 @@ def _read_sessions(usage: UsageService, period: Period, page: PageRequest) -> Pa
 
 
 def _position(period: Period, after: Position | None) -> Position | None:
-    """Return the position of the next page. It includes the period, because the default period depends on the date."""
+    """Return the position of the next page, including the period, because the default period depends on the date."""
     return {"first": period.first.isoformat(), "last": period.last.isoformat(), **after} if after else None
 
 
@@ -118,7 +118,7 @@ def _reopen(position: Position | None) -> Period | None:
 
 
 def choose_period(first: date | None, last: date | None, *, today: date, group_by: Grouping | None = None) -> Period:
-    """Return the requested period, by default the current month. Raises `ValidationFailed` if it is not valid."""
+    """Return the requested period, by default the current month. Raises `ValidationFailed` for an invalid period."""
     end = last or max(today, first or today)
     begin = first or end.replace(day=1)
     if begin > end:

@@ -1,1 +1,4 @@
-"""Creates the first credentials of a deployment: `python -m infra.bootstrap --env dev`. The local stack uses it."""
+"""Creates the first credentials of a deployment: `python -m infra.bootstrap --env dev`.
+
+The local stack uses the same functions.
+"""

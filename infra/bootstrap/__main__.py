@@ -1,4 +1,7 @@
-"""`python -m infra.bootstrap --env dev`: prints a new platform key to stdout and all other output to stderr."""
+"""`python -m infra.bootstrap --env dev`: fills the empty secrets and creates a platform key.
+
+The command prints the platform key to stdout and all other output to stderr.
+"""
 
 import argparse
 import sys
@@ -26,7 +29,7 @@ from infra.bootstrap.stack import DeployedStack
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command. If something is missing, print one line to stderr and return 1."""
+    """Run the command and return the exit status. If the command fails, print one line to stderr and return 1."""
     options = _parser().parse_args(arguments)
     stack = DeployedStack(
         options.stack_name or f"atrium-{options.env}", options.env, options.region, options.endpoint_url

@@ -1,7 +1,8 @@
-"""Fills the empty secrets of a stack and creates platform keys. Idempotent.
+"""Fills the empty secrets of a stack and creates platform keys.
 
-Existing values are never replaced. Two concurrent runs are safe: a secret's first value has a fixed version id and the
-first platform key has a marker item, so the second run changes nothing.
+Filling the secrets and creating the first platform key are idempotent and do not replace existing values. Two
+concurrent runs are safe, because the first value of a secret has a fixed version id and the first platform key has a
+marker item. The second run therefore changes nothing.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class SecretArns:
 
     @classmethod
     def from_outputs(cls, outputs: Mapping[str, str]) -> SecretArns:
-        """Read the ARNs from the stack's outputs."""
+        """Read the ARNs from the stack's outputs. Raises BootstrapFailed if an output is missing."""
         try:
             return cls(*[outputs[f"{name.title()}SecretArn"] for name in SECRETS])
         except KeyError as error:
@@ -71,7 +72,8 @@ SECRETS = tuple(field.name for field in fields(SecretArns))
 def fill_secrets(client: SecretsManagerClient, arns: SecretArns, *, anthropic_api_key: str = "") -> tuple[str, ...]:
     """Write a value into each empty secret and return the names of the filled secrets.
 
-    The model's secret is filled only if a key is given. Idempotent. Raises BootstrapFailed if a secret does not exist.
+    The secret of the model provider is filled only if `anthropic_api_key` is given. Idempotent. Raises BootstrapFailed
+    if a secret does not exist.
     """
     wanted: dict[str, tuple[str, Callable[[], Mapping[str, object]]]] = {
         "signing": (arns.signing, _make_signing_keys),
@@ -86,12 +88,12 @@ def fill_secrets(client: SecretsManagerClient, arns: SecretArns, *, anthropic_ap
 
 
 def replace_model_key(client: SecretsManagerClient, arns: SecretArns, anthropic_api_key: str) -> None:
-    """Write the platform's model key, replacing an existing one."""
+    """Write the API key of the model provider. Replace an existing value."""
     client.put_secret_value(SecretId=arns.model, SecretString=json.dumps({"anthropic_api_key": anthropic_api_key}))
 
 
 def read_pepper(client: SecretsManagerClient, arns: SecretArns) -> Pepper:
-    """Return the pepper for new keys. Raises BootstrapFailed if the secret has no value."""
+    """Return the pepper for new API keys. Raises BootstrapFailed if the secret has no value or an invalid value."""
     try:
         return read_peppers(json.loads(client.get_secret_value(SecretId=arns.pepper)["SecretString"]))[0]
     except client.exceptions.ResourceNotFoundException:
@@ -103,7 +105,7 @@ def read_pepper(client: SecretsManagerClient, arns: SecretArns) -> Pepper:
 def make_first_platform_key(
     table: PhysicalTable, pepper: Pepper, environment: Environment, *, now: datetime
 ) -> str | None:
-    """Create the first platform key and return its text. Return None if it already exists."""
+    """Create the first platform key and return its text. Return None if the key already exists."""
     issued = _issue(pepper, environment, FIRST_KEY_NAME, now)
     platform = PlatformTable(table)
     marker = Put(keys.first_platform_key(), {"key_id": issued.key.id}, NEW)

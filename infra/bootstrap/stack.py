@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DeployedStack:
-    """A stack by name. If `region` or `endpoint_url` is None, boto3 reads it from the environment and AWS profile."""
+    """A deployed stack.
+
+    If `region` or `endpoint_url` is None, boto3 reads the value from the environment and the AWS profile.
+    """
 
     name: str
     environment: Environment
@@ -30,7 +33,10 @@ class DeployedStack:
 
     @cached_property
     def outputs(self) -> dict[str, str]:
-        """Return the outputs. Raises BootstrapFailed if the stack does not exist or belongs to another environment."""
+        """Return the stack's outputs by key.
+
+        Raises BootstrapFailed if the stack does not exist or belongs to another environment.
+        """
         client: CloudFormationClient = self._client("cloudformation")
         try:
             stacks = client.describe_stacks(StackName=self.name)["Stacks"]

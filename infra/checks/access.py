@@ -1,4 +1,4 @@
-"""Checks that a function's role may access exactly the secrets and the bucket that its environment names."""
+"""Checks that a function's role may access exactly the secrets and the bucket that its environment variables name."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ OPEN_SECRET = frozenset({"secretsmanager:GetSecretValue", "secretsmanager:Descri
 
 
 def check_access(template: Document) -> Iterator[str]:
-    """Yield a finding for each resource that only the function's variables or only its role's statements name."""
+    """Compare the secrets and the bucket in each function's environment variables with the policies of its role."""
     for function, properties in functions_of(template).items():
         role = template["Resources"].get(referred(properties.get("Role")), {}).get("Properties", {})
         variables = properties.get("Environment", {}).get("Variables", {})

@@ -1,6 +1,6 @@
 """Checks the size and contents of built artifacts: `python -m infra.checks.artifacts [build folder]`.
 
-Sizes are in bytes of unzipped files, because Lambda limits these. The layer's limit is far below Lambda's 250 MB, which
+Sizes are those of the unzipped files, for which Lambda has a limit of 250 MB. The limits here are far lower, which
 leaves space for more dependencies and keeps cold starts short.
 """
 
@@ -19,7 +19,7 @@ LAYERS = ("DepsLayer", "CoreLayer")
 
 
 def check_artifacts(template: Document, build: Path = BUILD) -> Iterator[str]:
-    """Check the artifacts of all functions and layers."""
+    """Yield a finding for each artifact that is missing, too large, or has unexpected contents."""
     contents = dict.fromkeys(LAYERS, "python")
     for function, properties in functions_of(template).items():
         contents[function] = str(properties["CodeUri"]).strip("/")
@@ -33,7 +33,7 @@ def check_artifacts(template: Document, build: Path = BUILD) -> Iterator[str]:
 
 
 def artifact_bytes(folder: Path) -> int:
-    """Return the total size of all files below a folder."""
+    """Return the total size of all files in a folder and its subfolders."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
@@ -44,7 +44,7 @@ def _check_size(logical_id: str, folder: Path) -> Iterator[str]:
 
 
 def _check_contents(logical_id: str, folder: Path, own: str) -> Iterator[str]:
-    """Check that a function's artifact contains only its package, and a layer's artifact only the folder `python`."""
+    """Check that the artifact contains only `own`: a function's package, or the folder `python` of a layer."""
     if not any((folder / own).glob("*")):
         yield f"{logical_id} has no {own}"
     for path in sorted(folder.rglob("*")):

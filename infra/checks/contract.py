@@ -22,12 +22,15 @@ PAGES = frozenset(
 
 
 def read_contract(path: Path = CONTRACT) -> Document | None:
-    """Return the committed document, or None if it does not exist."""
+    """Return the committed OpenAPI document, or None if the file does not exist."""
     return dict(json.loads(path.read_text())) if path.exists() else None
 
 
 def check_contract(template: Document, contract: Document | None) -> Iterator[str]:
-    """Compare the routes in both directions; skip this if the document is None. HEAD routes are derived from GET."""
+    """Yield a finding for each route that differs between the template and the OpenAPI document.
+
+    HEAD routes are skipped, because they are derived from GET routes. If `contract` is None, nothing is checked.
+    """
     if contract is None:
         return
     deployed = {(route.method, route.path) for route in read_routes(template) if route.method != "HEAD"} - PAGES

@@ -1,4 +1,4 @@
-"""Checks that data stores are encrypted and, outside dev, retained, and that the template has no secret values."""
+"""Checks that data stores are encrypted and are retained outside dev, and that the template has no secret values."""
 
 from collections.abc import Iterator
 
@@ -21,7 +21,7 @@ HOLD_DATA = frozenset(
 def check_retention(template: Document) -> Iterator[str]:
     """Check that, outside dev, data is retained if the stack is deleted or a resource is replaced.
 
-    This applies after the first create has succeeded.
+    Data is retained only after the stack has been created successfully.
     """
     for logical_id, resource in template["Resources"].items():
         if resource.get("Type") in HOLD_DATA:
@@ -33,7 +33,7 @@ def check_retention(template: Document) -> Iterator[str]:
 
 
 def check_protection(template: Document) -> Iterator[str]:
-    """Check that in prod all stores use a rotating customer-managed key and the table can be restored."""
+    """Check the required properties of the data stores in prod, such as encryption and point-in-time recovery."""
     resolver = Resolver(template, {"Environment": "prod"})
     for logical_id, resource in template["Resources"].items():
         if resource.get("Type") not in HOLD_DATA:

@@ -1,6 +1,7 @@
-"""Checks the template after SAM's transform: `python -m infra.checks.expansion`. Uses the translator in .local/sam.
+"""Checks the template after SAM's transform: `python -m infra.checks.expansion`.
 
-The other checks read the template's SAM properties. These check the resources that CloudFormation receives.
+The other checks of the template read its SAM properties. The checks in this module read the resources that
+CloudFormation receives. The SAM translator is installed in .local/sam.
 """
 
 import copy
@@ -33,7 +34,10 @@ json.dump(transform(given["template"], given["parameters"], SimpleNamespace(load
 
 
 def expand(template: Document, python: Path = PYTHON, parameters: Mapping[str, str] | None = None) -> Document:
-    """Run SAM's transform in the interpreter that has SAM installed. Raises TemplateInvalid with a one-line message."""
+    """Return the template after SAM's transform. `python` is an interpreter that has SAM installed.
+
+    Raises TemplateInvalid with a one-line message if SAM is not installed or rejects the template.
+    """
     if not python.exists():
         raise TemplateInvalid("SAM CLI is not installed under .local/sam")
     packaged = copy.deepcopy(template)
@@ -55,7 +59,7 @@ def expand(template: Document, python: Path = PYTHON, parameters: Mapping[str, s
 
 
 def check_expansion(expanded: Document) -> Iterator[str]:
-    """Check integrations, security, permissions and size of an expanded template."""
+    """Check the integrations, the security, the permissions and the size of an expanded template."""
     resources = expanded["Resources"]
     for path, item in _paths(resources).items():
         for method, operation in item.items():
@@ -81,7 +85,7 @@ def check_expansion(expanded: Document) -> Iterator[str]:
 
 
 def check_release(before: Document, after: Document) -> Iterator[str]:
-    """Check that a new release publishes a new version of each function and updates its alias."""
+    """Check that a new release publishes a new version of each function and deploys the version as a canary."""
     published = {name for name, item in before["Resources"].items() if item["Type"] == "AWS::Lambda::Version"}
     for name, item in after["Resources"].items():
         if item["Type"] == "AWS::Lambda::Function":

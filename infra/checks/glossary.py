@@ -36,7 +36,10 @@ class Use:
 
 
 class Glossary:
-    """The replaced terms. A name is a whole identifier, optionally of one folder. A word is part of an identifier."""
+    """The replaced terms.
+
+    A name is a whole identifier, which can be limited to one folder. A word is part of an identifier.
+    """
 
     def __init__(self, content: Mapping[str, Mapping[str, str]], allowed: Mapping[str, list[str]]) -> None:
         self.replacements = {term: use for table in content.values() for term, use in table.items()}
@@ -89,7 +92,7 @@ def read_glossary() -> Glossary:
 
 
 def find_uses(glossary: Glossary, root: Path = ROOT) -> list[Use]:
-    """Return every use of a replaced term in the project, allowed or not."""
+    """Return every use of a replaced term in the project, including the allowed uses."""
     uses: list[Use] = []
     trees: dict[str, ast.Module] = {}
     for file in project_files(root, "*.py", "*.md", "*.yaml"):
@@ -102,7 +105,7 @@ def find_uses(glossary: Glossary, root: Path = ROOT) -> list[Use]:
 
 
 def check_glossary(glossary: Glossary | None = None, root: Path = ROOT) -> Iterator[str]:
-    """Yield a line for each use that is not allowed, and for each permission that is not needed."""
+    """Yield a line for each use that is not allowed, and for each allowed term that is no longer used."""
     glossary = glossary or read_glossary()
     used = set()
     for use in find_uses(glossary, root):

@@ -1,4 +1,4 @@
-"""Checks that the built-in policies grant each documented operation exactly to the roles that have its scope."""
+"""Checks that the built-in policies grant each documented operation exactly to the callers that have its scope."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,7 +15,10 @@ _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def check_grants(contract: Document | None) -> Iterator[str]:
-    """Compare the document with the policies. Operator routes are excluded, because tenants cannot grant them."""
+    """Compare the OpenAPI document with the built-in policies.
+
+    Operator routes need no grant, because tenants cannot grant access to them.
+    """
     policies = PolicySet((), BUILT_IN)
     for name, scope in _operations(contract or {}):
         resource = f"route:{name}"

@@ -10,7 +10,7 @@ from infra.runtime.template import Document
 
 # X-Ray actions do not support resource-level permissions.
 ANYWHERE = frozenset({"xray:PutTraceSegments", "xray:PutTelemetryRecords"})
-# Allowed wildcards: parts of this stack's resources, and models that Bedrock routes between regions.
+# Allowed wildcards: paths inside this stack's resources, and models that Bedrock routes between regions.
 PARTS = frozenset(
     {
         "${BlobsBucket.Arn}/tenants/*",
@@ -88,7 +88,7 @@ def _reaches_across(role: str, statement: Document) -> Iterator[str]:
 
 
 def _text(resource: Any) -> str:
-    """Return a resource as text: the string of a Sub, or the name that an intrinsic function refers to."""
+    """Return a resource as text: the string of `Fn::Sub`, or the name that another intrinsic function refers to."""
     if isinstance(resource, dict):
         text = resource.get("Fn::Sub") or referred(resource)
         return str(text[0] if isinstance(text, list) else text)
@@ -106,7 +106,7 @@ def referred(value: Any) -> str:
 
 
 def as_list(value: Any) -> list[Any]:
-    """Return a list unchanged, or a single value as a list with one item."""
+    """Return a list unchanged, a single value as a list with one item, and None as an empty list."""
     if value is None:
         return []
     return list(value) if isinstance(value, list) else [value]

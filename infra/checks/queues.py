@@ -1,4 +1,8 @@
-"""Checks queues: they deny plain HTTP, consumers retry single messages in time, and roles have the needed actions."""
+"""Checks the queues, the functions that consume them, and the roles that access them.
+
+A queue must deny plain HTTP, and its visibility timeout must be long enough for a retry. A consumer must report failed
+messages one by one. A role must have exactly the actions that its function needs.
+"""
 
 from collections.abc import Iterator
 
@@ -7,7 +11,8 @@ from infra.checks.routes import functions_of
 from infra.runtime.template import Document
 
 QUEUE_TYPE = "AWS::SQS::Queue"
-# As AWS recommends, so that a message does not become visible to a second worker while the first processes it.
+# The visibility timeout as a multiple of the function's timeout, as AWS recommends. While a worker processes a message,
+# the message must not become visible to another worker.
 TIMEOUTS = 6
 CONSUMES = frozenset({"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"})
 SENDS = frozenset({"sqs:SendMessage"})
@@ -53,7 +58,7 @@ def _consumer_faults(template: Document, properties: Document, event: Document, 
 
 
 def _access_faults(template: Document, properties: Document, consumed: set[str]) -> Iterator[str]:
-    """Compare the queues in the role with the queues in the function's events and environment, in both directions."""
+    """Compare the queues that the role may use with the queues in the function's events and environment variables."""
     role = template["Resources"].get(referred(properties.get("Role")), {}).get("Properties", {})
     variables = properties.get("Environment", {}).get("Variables", {})
     named = {referred(value) for value in variables.values()} & _queues(template)
@@ -73,7 +78,7 @@ def _access_faults(template: Document, properties: Document, consumed: set[str])
 def _granted(role: Document, actions: frozenset[str], condition: str = "") -> set[str]:
     """Return the resources for which one statement allows all the actions.
 
-    If `condition` is given, the statement must have it.
+    The statement's condition must contain the text `condition`.
     """
     return {
         referred(resource)

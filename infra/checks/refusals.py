@@ -1,6 +1,6 @@
-"""Checks the error responses of API Gateway: they must be problem+json with a code of the error catalogue.
+"""Checks the error responses of API Gateway, which must be problem+json with a code from the error catalogue.
 
-Gateway responses support only `$context` variables, not VTL. A body must be valid JSON even before the variables are
+Gateway responses support only `$context` variables, not VTL. The body must be valid JSON even before the variables are
 replaced.
 """
 
@@ -36,7 +36,7 @@ DENIED = "$context.authorizer.code"
 
 
 def check_refusals(template: Document) -> Iterator[str]:
-    """Check that every gateway response type is defined in the contract's format."""
+    """Check that the template defines every type of gateway response, with the headers and body of an API error."""
     api = template["Resources"].get("Api", {}).get("Properties", {})
     defined = Resolver(template, {"PublicUrl": SITE}).resolve(api.get("GatewayResponses", {}))
     yield from (f"{name} has no gateway response" for name in sorted(TYPES - defined.keys()))

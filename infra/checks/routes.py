@@ -1,6 +1,7 @@
 """Checks the routes of the template: functions, authorizers, and whether responses are buffered or streamed.
 
-On AWS a buffered integration with the chat function returns 502. The default time-out would end a turn after 29 s.
+The chat function needs a streaming integration: on AWS, a buffered integration with this function returns 502, and the
+default timeout would end a turn after 29 s.
 """
 
 from collections import Counter
@@ -45,7 +46,11 @@ PUBLIC = _OPEN | {("HEAD", path) for method, path in _OPEN if method == "GET"}
 
 @dataclass(frozen=True)
 class Route:
-    """An Api event of a function. `authorizer` is None if the event uses the API's default authorizer."""
+    """An Api event of a function.
+
+    `authorizer` is None if the event uses the API's default authorizer. `transfer` is the response transfer mode and
+    the timeout in milliseconds.
+    """
 
     function: str
     method: str
@@ -92,7 +97,7 @@ def _route(function: str, event: Document) -> Route:
 
 
 def check_streaming(template: Document) -> Iterator[str]:
-    """Check that every route of chat streams with a time-out of 900 s, and that no other route streams."""
+    """Check that every route of the chat function streams with a timeout of 900 s, and that no other route streams."""
     for route in read_routes(template):
         if route.function == STREAMING_FUNCTION and route.transfer != STREAMING:
             yield f"{route.name} needs ResponseTransferMode RESPONSE_STREAM and TimeoutInMillis 900000"
@@ -115,7 +120,7 @@ def check_events(template: Document) -> Iterator[str]:
 
 
 def check_authorizers(template: Document) -> Iterator[str]:
-    """Check that public routes and CORS preflights have no authorizer, and all other routes the default authorizer."""
+    """Check that public routes and CORS preflights have no authorizer, and other routes have the default authorizer."""
     auth = _api(template).get("Auth", {})
     default = auth.get("DefaultAuthorizer")
     if not default or default not in auth.get("Authorizers", {}):

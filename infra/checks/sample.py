@@ -1,7 +1,7 @@
-"""Draws texts for a review of the language: `python -m infra.checks.sample [seed]`.
+"""Draws a random sample of texts for a review of the language: `python -m infra.checks.sample [seed]`.
 
-The sample has docstrings, public texts of the API and paragraphs of the documents, each with its path and line. It
-depends only on the files and the seed, which is by default the hash of the last commit.
+The sample contains docstrings, public texts of the API and paragraphs of the documents, each with its path and line.
+The sample depends only on the files and the seed. The default seed is the hash of the last commit.
 """
 
 import ast
@@ -32,7 +32,7 @@ _VALIDATORS = frozenset({"AfterValidator", "BeforeValidator"})
 _VALIDATOR_DECORATORS = frozenset({"field_validator", "model_validator"})
 _FIELDS = frozenset({"Field", "Form", "Header", "Path", "PathParameter", "Query"})
 _MODEL = "StrictModel"
-# A block that begins with one of these is a heading, table, comment, link definition, rule or list of links.
+# A block that begins with one of these strings is a heading, table, comment, link definition, rule or list of links.
 _NO_PROSE = ("#", "|", "<", "[", "---", "Related:")
 _LIST_ITEM = re.compile(r"(?:[-*]|\d+\.) ")
 
@@ -49,7 +49,7 @@ class Text:
 
 
 def docstrings(root: Path = ROOT) -> Iterator[Text]:
-    """Yield all docstrings of the code and its tests."""
+    """Yield all docstrings of the code and the tests."""
     for path, tree in _trees(root, _CODE):
         for node in ast.walk(tree):
             if isinstance(node, _DEFINITIONS):
@@ -98,13 +98,13 @@ def paragraphs(root: Path = ROOT) -> Iterator[Text]:
 
 
 def draw(texts: Iterator[Text], count: int, seed: str) -> list[Text]:
-    """Return `count` different texts. Equal texts and an equal seed give the same result."""
+    """Return at most `count` different texts. The result depends only on the texts and the seed."""
     known = sorted({each.text: each for each in sorted(texts, reverse=True)}.values())
     return random.Random(seed).sample(known, min(count, len(known)))
 
 
 def main(arguments: Sequence[str], root: Path = ROOT) -> int:
-    """Print the numbered sample."""
+    """Print the numbered sample. The first argument, if there is one, is the seed."""
     seed = arguments[0] if arguments else _last_commit()
     print(f"sample of {seed}")
     for (kind, count), source in zip(SIZES.items(), (docstrings, error_texts, paragraphs), strict=True):

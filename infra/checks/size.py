@@ -1,6 +1,7 @@
 """Limits the size of modules and functions: `python -m infra.checks.size`.
 
-A module has at most 400 lines (600 in tests) and a docstring; a function has at most 40 lines without its decorators.
+A module must have a docstring and at most 400 lines, or 600 lines in tests. A function must have at most 40 lines, not
+including its decorators.
 """
 
 import ast

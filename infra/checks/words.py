@@ -1,7 +1,7 @@
 """Checks that no file contains a machine's local path or a package registry host: `python -m infra.checks.words`.
 
-A clone must work on every machine, and users configure their package registries. The patterns are written in parts, so
-that this file passes the check.
+A clone must work on every machine, and users configure their own package registries. Each pattern is written in two
+parts, so that this file passes the check.
 """
 
 import re

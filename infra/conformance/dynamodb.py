@@ -1,6 +1,7 @@
-"""Runs in-memory DynamoDB servers for tests on a free port of 127.0.0.1: DynamoDB Local, or the local stack's emulator.
+"""Runs in-memory DynamoDB servers for tests on free ports of 127.0.0.1.
 
-Maven downloads DynamoDB Local once into .local/dynamodb-local.
+A server is DynamoDB Local or the local stack's emulator. Maven downloads DynamoDB Local once, into
+.local/dynamodb-local.
 """
 
 import contextlib
@@ -25,7 +26,7 @@ START_SECONDS = 40
 
 
 def fetch_dynamodb() -> Path:
-    """Return the folder with jars and native libraries. Download them if pom.xml has changed."""
+    """Return the folder with DynamoDB Local's JAR files and native libraries. Download them if pom.xml has changed."""
     mark, jars = HOME / "pom.xml", HOME / "lib"
     wanted = POM.read_text()
     if not mark.exists() or mark.read_text() != wanted:
@@ -40,7 +41,7 @@ def fetch_dynamodb() -> Path:
 
 @contextlib.contextmanager
 def running_dynamodb() -> Iterator[Endpoint]:
-    """Run an empty DynamoDB Local until the context ends."""
+    """Run a DynamoDB Local server without tables until the context ends, and yield its endpoint."""
     jars = fetch_dynamodb()
     port = free_port()
     command = ["java", "-Xmx2g", f"-Djava.library.path={jars}", "-Dsqlite4java.library.path=" + str(jars)]
@@ -51,7 +52,10 @@ def running_dynamodb() -> Iterator[Endpoint]:
 
 @contextlib.contextmanager
 def running_emulator(scratch: Path) -> Iterator[Endpoint]:
-    """Run an empty emulator until the context ends. It writes its files into `scratch`."""
+    """Run an empty emulator until the context ends, and yield its endpoint.
+
+    The emulator writes its files into the folder `scratch`.
+    """
     port = free_port()
     url = f"http://{HOST}:{port}"
     command, environment = emulator_command(port, scratch)

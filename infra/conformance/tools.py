@@ -18,7 +18,7 @@ class PrerequisiteMissing(Exception):
 
 
 def check_tools() -> None:
-    """Check Java, Maven, cargo and a browser. Raises PrerequisiteMissing if one is missing."""
+    """Check Java, Maven, cargo and a browser. Raises PrerequisiteMissing if a tool is missing or too old."""
     check_dynamodb_tools()
     check_cargo(_ask("cargo", "--version", "cargo (Rust)"))
     if not any(shutil.which(name) for name in BROWSERS):
@@ -26,13 +26,13 @@ def check_tools() -> None:
 
 
 def check_dynamodb_tools() -> None:
-    """Check Java and Maven, which DynamoDB Local needs."""
+    """Check Java and Maven, which DynamoDB Local needs. Raises PrerequisiteMissing if a tool is missing or too old."""
     check_java(_ask("java", "-version", f"Java {JAVA_MIN} or newer"))
     _ask("mvn", "--version", "Maven")
 
 
 def check_java(shown: str) -> None:
-    """Check the version in the output of `java -version`."""
+    """Check the version in the output of `java -version`. Raises PrerequisiteMissing if the version is too old."""
     found = _JAVA.search(shown)
     if found is None:
         raise PrerequisiteMissing("`java -version` printed no version")
@@ -41,7 +41,7 @@ def check_java(shown: str) -> None:
 
 
 def check_cargo(shown: str) -> None:
-    """Check the version in the output of `cargo --version`."""
+    """Check the version in the output of `cargo --version`. Raises PrerequisiteMissing if the version is too old."""
     found = _CARGO.search(shown)
     if found is None:
         raise PrerequisiteMissing("`cargo --version` printed no version")
@@ -60,7 +60,10 @@ def _ask(tool: str, option: str, name: str) -> str:
 
 
 def run_tool(command: Sequence[str], *, log: Path, timeout_seconds: float) -> None:
-    """Run a tool and write its output to `log`. If it fails, raise PrerequisiteMissing with the log's last line."""
+    """Run a tool and write its output to `log`.
+
+    Raises PrerequisiteMissing if the tool fails or does not finish in time.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as output:
         try:

@@ -1,6 +1,6 @@
-"""`make deploy ENV=…`: checks account and parameters, builds, and runs `sam deploy`.
+"""Implements `make deploy ENV=…`, which checks the account and the parameters, builds the code, and runs `sam deploy`.
 
-configuration.py reads samconfig.toml, account.py finds region and credentials, checks.py finds problems before the
-deployment, sam.py builds the command lines. A first create runs twice: first with `ProtectData=false`, so that a failed
-create can be rolled back completely, and then again to protect the data stores.
+configuration.py reads samconfig.toml, account.py finds the region and the credentials, checks.py finds problems before
+the deployment, and sam.py builds the command lines. To create a stack, `sam deploy` runs twice. The first run has
+`ProtectData=false`, so that a failed creation can be rolled back completely. The second run protects the data stores.
 """

@@ -1,6 +1,6 @@
-"""`python -m infra.deploy --env dev`, used by `make deploy`. With `--check`, it only reports problems.
+"""`python -m infra.deploy --env dev`, used by `make deploy`. With `--check`, the command only reports problems.
 
-If a problem is found, the exit status is 1. Otherwise it is the exit status of SAM CLI.
+The exit status is 1 if a problem prevents the deployment. Otherwise it is the exit status of the build or of SAM CLI.
 """
 
 import argparse
@@ -45,7 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _examine(environment: str, findings: list[Finding]) -> Target | None:
-    """Add all problems to `findings` and return the target, or None if something required is missing."""
+    """Add all problems to `findings` and return the target.
+
+    Return None if the template, the configuration or the account cannot be read.
+    """
     try:
         template = read_template()
         configuration = read_configuration(environment, template)
@@ -60,7 +63,10 @@ def _examine(environment: str, findings: list[Finding]) -> Target | None:
 
 
 def _deploy(target: Target) -> int:
-    """Build and deploy. After a create, deploy again to enable data protection."""
+    """Build and deploy the stack, and return the exit status.
+
+    After the stack has been created, deploy it again to enable data protection.
+    """
     if status := subprocess.run(["make", "-s", "build"], cwd=ROOT, check=False).returncode:
         return status
     release = release_digest(target.configuration.parameters)

@@ -1,4 +1,4 @@
-"""Finds the region and credentials in the same sources as the AWS CLI."""
+"""Finds the region and the credentials in the same sources as the AWS CLI."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ def find_region(configured: str | None = None, profile: str | None = None) -> st
 
 
 def open_account(configured_region: str | None = None, profile: str | None = None) -> Account:
-    """Find the region and credentials and get the account id from AWS. Raises AccountUnreachable."""
+    """Find the region and the credentials, and read the account id from AWS.
+
+    Raises AccountUnreachable if the region or valid credentials are missing.
+    """
     try:
         region = find_region(configured_region, profile)
         if not region:
@@ -61,7 +64,7 @@ def open_account(configured_region: str | None = None, profile: str | None = Non
 def _open_session(region: str, profile: str | None) -> tuple[boto3.Session, dict[str, str]]:
     """Return a session and the environment variables for SAM CLI.
 
-    If boto3 cannot read the credentials (`aws login`), the AWS CLI exports them.
+    If boto3 cannot read the credentials, as after `aws login`, the AWS CLI exports them.
     """
     session = boto3.Session(region_name=region, profile_name=profile)
     try:

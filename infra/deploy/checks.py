@@ -1,4 +1,4 @@
-"""Finds problems of a deployment by calling AWS before the build.
+"""Checks the AWS account before the build, to find problems that would prevent the deployment.
 
 A blocking finding stops the deployment. Other findings are only printed.
 """
@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from infra.deploy.account import Account
 from infra.deploy.configuration import Configuration
 
-# AWS does not allow an account to have less unreserved concurrency than this.
+# The minimum of unreserved concurrency that AWS requires in an account.
 UNRESERVED_MIN = 100
 SMALL_ACCOUNT = 50
 RESERVING = {
@@ -27,14 +27,17 @@ _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOpera
 
 @dataclass(frozen=True)
 class Finding:
-    """A problem, described in one line. `blocks` is true if it prevents the deployment."""
+    """A problem, described in one line. `blocks` is true if the problem prevents the deployment."""
 
     text: str
     blocks: bool = True
 
 
 def find_status(account: Account, stack_name: str) -> str | None:
-    """Return the status of a stack. Return None if it does not exist or only its create change set exists."""
+    """Return the status of a stack, or None if the stack does not exist.
+
+    A deleted stack, or a stack that has only a change set for its creation, does not exist.
+    """
     try:
         stacks = account.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"]
     except ClientError as error:
@@ -46,7 +49,7 @@ def find_status(account: Account, stack_name: str) -> str | None:
 
 
 def check_account(account: Account, configuration: Configuration, status: str | None) -> Iterator[Finding]:
-    """Yield the problems of the account and of the stack's status."""
+    """Yield a finding for each problem of the account and of the stack's status."""
     yield from check_stack(configuration.stack_name, status)
     for check in (check_concurrency, check_log_role):
         try:
@@ -62,7 +65,7 @@ def check_account(account: Account, configuration: Configuration, status: str | 
 
 
 def check_stack(stack_name: str, status: str | None) -> Iterator[Finding]:
-    """Yield the reason why a stack with this status cannot be updated."""
+    """Yield a finding if a stack with this status cannot be updated."""
     if status in _FAILED_CREATES:
         yield Finding(
             f"{stack_name} is {status}: delete it (aws cloudformation delete-stack --stack-name {stack_name})"
@@ -76,7 +79,7 @@ def check_stack(stack_name: str, status: str | None) -> Iterator[Finding]:
 
 
 def check_concurrency(account: Account, configuration: Configuration, *, exists: bool) -> Iterator[Finding]:
-    """Yield a finding if the parameters reserve more concurrency than the account can reserve."""
+    """Yield a finding if the parameters reserve too much concurrency, and one if the account's limit is small."""
     client = account.client("lambda")
     limits = client.get_account_settings()["AccountLimit"]
     limit = int(limits["ConcurrentExecutions"])
@@ -111,7 +114,7 @@ def check_log_role(account: Account, configuration: Configuration, *, exists: bo
 
 
 def _reserved_now(account: Account, stack_name: str) -> int:
-    """Return the concurrency that the stack's functions have reserved now."""
+    """Return the total concurrency that is currently reserved for the stack's functions."""
     client = account.client("lambda")
     names = [_physical_id(account, stack_name, logical_id) for logical_id in RESERVING.values()]
     found = [client.get_function_concurrency(FunctionName=name) for name in names if name]

@@ -20,7 +20,10 @@ class ConfigurationInvalid(Exception):
 
 @dataclass(frozen=True)
 class Configuration:
-    """An environment. `overrides` are the parameters in samconfig.toml, `parameters` all parameters of the template."""
+    """The configuration of an environment.
+
+    `overrides` are the parameters in samconfig.toml, and `parameters` are all parameters of the template.
+    """
 
     environment: str
     stack_name: str
@@ -30,16 +33,16 @@ class Configuration:
     profile: str | None = None
 
     def count(self, parameter: str) -> int:
-        """Return a parameter as a number, or 0 if it is not a number."""
+        """Return the value of a parameter as an integer, or 0 if the value is not an integer."""
         value = self.parameters.get(parameter, "")
         return int(value) if re.fullmatch(r"-?\d+", value) else 0
 
 
 def read_configuration(environment: str, template: Document, path: Path = SAMCONFIG) -> Configuration:
-    """Read an environment. A parameter without an override has the template's default.
+    """Read the configuration of an environment. A parameter without an override has the template's default.
 
     All parameters are included, because SAM uses the stack's previous value for an omitted parameter. Raises
-    ConfigurationInvalid.
+    ConfigurationInvalid if the file is invalid or does not contain the environment.
     """
     try:
         content = tomllib.loads(path.read_text())
@@ -62,7 +65,7 @@ def read_configuration(environment: str, template: Document, path: Path = SAMCON
 
 
 def check_parameters(configuration: Configuration, template: Document) -> Iterator[str]:
-    """Check that the overrides are parameters of the template with allowed values."""
+    """Check that each override is a parameter of the template and has an allowed value."""
     for name, value in configuration.overrides.items():
         parameter = template["Parameters"].get(name)
         if parameter is None or name in OWN_PARAMETERS:

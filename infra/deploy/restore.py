@@ -1,8 +1,8 @@
 """`python -m infra.deploy.restore --env prod --at 2026-11-28T12:00:00Z`, used by `make restore`.
 
-Restores the stack's table to a new table and adds the settings that a restore omits: stream, TTL, point-in-time
-recovery and deletion protection. Prints the parameters with which a deployment uses the new table. Does not change the
-stack. If a restore is already running, the command waits for it.
+The command restores the stack's table to a new table and adds the settings that a restore omits: stream, TTL,
+point-in-time recovery and deletion protection. It prints the parameters with which a deployment uses the new table, and
+does not change the stack. If the new table is already being restored, the command waits until the restore is complete.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _POLLS = 1_080
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command. If it fails, print one line to stderr and return 1."""
+    """Run the command and return the exit status. If the command fails, print one line to stderr and return 1."""
     parser = argparse.ArgumentParser(prog="python -m infra.deploy.restore", description="Restore a stack's table.")
     parser.add_argument("--env", required=True, choices=get_args(Environment.__value__), help="which deployment")
     parser.add_argument("--at", type=_read_time, default=None, help="point in time, UTC; by default the latest")
@@ -48,7 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def restore_table(client: DynamoDBClient, source: str, target: str, at: datetime | None) -> dict[str, str]:
-    """Restore a table to a new table with the source's settings. Return the parameters for the template."""
+    """Restore a table to a new table with the source table's settings.
+
+    Return the template parameters that select the new table.
+    """
     described = client.describe_table(TableName=source)["Table"]
     key = described.get("SSEDescription", {}).get("KMSMasterKeyArn")
     encryption: Any = {"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": key} if key else None

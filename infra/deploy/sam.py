@@ -12,7 +12,7 @@ BUILD = ROOT / ".aws-sam" / "build"
 
 
 def release_digest(parameters: Mapping[str, str], build: Path = BUILD) -> str:
-    """Return a digest of the build and the parameters without `ProtectData`, which does not affect functions."""
+    """Return a SHA-256 digest of the build and of all parameters that affect the functions."""
     digest = hashlib.sha256()
     for name in sorted(parameters.keys() - OWN_PARAMETERS):
         digest.update(f"{name}={parameters[name]}\0".encode())
@@ -25,7 +25,10 @@ def release_digest(parameters: Mapping[str, str], build: Path = BUILD) -> str:
 def deploy_command(
     configuration: Configuration, region: str, release: str, *, creates: bool, interactive: bool
 ) -> list[str]:
-    """Return the arguments of `sam deploy`. A stack whose create fails is deleted; its data is not protected yet."""
+    """Return the command line of `sam deploy`.
+
+    If `creates` is true, data protection is disabled, and SAM CLI deletes the stack if its creation fails.
+    """
     own = {"ProtectData": "false" if creates else "true", "Release": release}
     command = [str(SAM), "deploy", "--config-env", configuration.environment, "--region", region]
     if creates:

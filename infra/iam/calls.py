@@ -1,6 +1,7 @@
-"""Records the test run's calls to table, bucket and secrets as IAM requests: function, action, resource and keys.
+"""Records the calls of a test run to the table, the bucket and the secrets.
 
-Tenant ids are replaced by numbers and keys are shortened, so that thousands of calls become a few hundred kinds.
+A call is recorded as an IAM request with function, action, resource and keys. Tenant ids are replaced by numbers and
+keys are shortened, so that thousands of calls are reduced to a few hundred kinds.
 """
 
 import json
@@ -15,7 +16,7 @@ from typing import Any, Self
 
 from botocore.client import BaseClient
 
-# The function that serves the current request. For calls in a function's threads the call stack is searched instead.
+# The function that serves the current request. It is used only if the call stack contains no code of a function.
 acting: ContextVar[str] = ContextVar("acting", default="")
 
 OF_TRANSACTION = {
@@ -31,8 +32,10 @@ _EQUALS = re.compile(r"=\s*(:\w+)")
 
 @dataclass(frozen=True, order=True, slots=True)
 class RecordedCall:
-    """One kind of call. `function` is empty if a test used a store directly. `keys` are partition keys or object
-    names, or their first parts.
+    """One kind of call to AWS.
+
+    `function` is empty if a test used a store directly. `place` is the table, an index, the bucket or a secret. `keys`
+    are shortened partition keys or object names.
     """
 
     function: str
@@ -42,19 +45,19 @@ class RecordedCall:
 
     @property
     def tenants(self) -> frozenset[str]:
-        """The numbered tenants in the keys of the call, such as `{1}`."""
+        """Return the numbered tenants in the keys of the call, such as `{1}`."""
         return frozenset(re.findall(r"\{\d+\}", " ".join(self.keys)))
 
     @property
     def is_tenants(self) -> bool:
-        """Whether all keys of the call belong to tenants, and the call does not access a secret."""
+        """Return whether all keys of the call belong to tenants and the call does not access a secret."""
         return not self.place.startswith("secret/") and all(
             key.startswith(("TENANT#{", "tenants/{")) for key in self.keys
         )
 
 
 class Recorder:
-    """Records the calls of all boto3 clients of this process, from the call of `start` on."""
+    """Records the calls of all boto3 clients in this process after `start` has been called."""
 
     def __init__(self) -> None:
         self.calls: set[RecordedCall] = set()
@@ -79,7 +82,7 @@ class Recorder:
 
 
 def read_calls(folder: Path) -> list[RecordedCall]:
-    """Return the calls that the processes of a run have recorded."""
+    """Return the calls that the processes of a test run have recorded, without duplicates."""
     rows = [row for path in folder.glob("*.json") for row in json.loads(path.read_text())]
     return sorted({RecordedCall(function, action, place, tuple(keys)) for function, action, place, keys in rows})
 
@@ -122,7 +125,10 @@ def _text(value: Any) -> str:
 
 
 def _shapes(keys: list[str]) -> tuple[str, ...]:
-    """Replace tenant ids by numbers, in order of appearance, and shorten each key to its first parts."""
+    """Return the different keys, shortened to their first two or three parts.
+
+    Tenant ids are replaced by numbers in order of appearance.
+    """
     known: dict[str, str] = {}
 
     def number(found: re.Match[str]) -> str:
@@ -138,7 +144,10 @@ def _shapes(keys: list[str]) -> tuple[str, ...]:
 
 
 def _acting() -> str:
-    """Return the function that makes the call, from the request or the call stack; "" if a test makes it."""
+    """Return the function that makes the call, or an empty string if a test makes the call.
+
+    The function is determined from the call stack, and otherwise from `acting`.
+    """
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         found = _FUNCTION.search(frame.f_code.co_filename)

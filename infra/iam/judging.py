@@ -11,13 +11,17 @@ from infra.runtime.template import Document
 OWN, OTHER = "ten_01k6r5m2x8f3v9q4w7t1y0z5ab", "ten_01k6r5m2x8f3v9q4w7t1y0z5ac"
 # Actions that can run without leading keys. The template denies them to tenant sessions.
 NEVER = ("Scan", "PartiQLSelect", "PartiQLInsert", "PartiQLUpdate", "PartiQLDelete")
-# BOUND functions access tenants' data through sessions. The other functions process many tenants with function roles.
+# Functions that access tenant data through tenant sessions. The other functions process the data of many tenants, and
+# use their own roles.
 BOUND = frozenset({"identity", "chat", "sessions", "admin", "platform", "usage"})
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """An IAM request, the policy to evaluate, and the expected result."""
+    """An IAM request, the policy to evaluate, and the expected result.
+
+    If `explicitly` is true, the policy must deny the request explicitly.
+    """
 
     call: RecordedCall
     what: str
@@ -45,7 +49,10 @@ class Question:
 def ask_all(
     calls: Sequence[RecordedCall], bound: dict[str, Document], unbound: dict[str, Document]
 ) -> Iterator[Question]:
-    """Yield all requests. `bound` are the policies with `TenantSessions` enabled, `unbound` with it disabled."""
+    """Yield all requests to evaluate.
+
+    `bound` contains the policies with `TenantSessions` enabled, and `unbound` those with `TenantSessions` disabled.
+    """
     yield from _never(bound[TENANT_ROLE])
     for call in calls:
         if call.function in unbound:
@@ -60,7 +67,7 @@ def ask_all(
 
 
 def _never(policy: Document) -> Iterator[Question]:
-    """Yield requests with the actions of NEVER, which must be explicitly denied even for the session's tenant."""
+    """Yield requests with the actions in NEVER, which must be explicitly denied even for the session's tenant."""
     for action in NEVER:
         for place in ("table", "index/gsi1"):
             call = RecordedCall(TENANT_ROLE, f"dynamodb:{action}", place, ("TENANT#{1}",))

@@ -1,4 +1,4 @@
-"""Reads the policies of template.yaml as documents for an evaluator, with `TenantSessions` enabled or disabled."""
+"""Reads the IAM policies in template.yaml, with `TenantSessions` enabled or disabled, for a policy evaluator."""
 
 from collections.abc import Iterator
 from typing import Any, get_args
@@ -22,7 +22,11 @@ _ATTRIBUTES = {"Table": {"Arn": TABLE}, "BlobsBucket": {"Arn": BUCKET}} | {
 
 
 def read_policies(*, sessions: bool) -> dict[str, Document]:
-    """Return each role's statements about data and secrets, by function folder, including the tenant session role."""
+    """Return a policy document for each function role and for the tenant session role.
+
+    A document contains only the role's statements about data and secrets. The keys are the names of function folders,
+    and TENANT_ROLE. The functions in `functions/events` are not included.
+    """
     template = read_template()
     resolver = Resolver(template, {"TenantSessions": "on" if sessions else "off"}, _ATTRIBUTES)
     roles = {
@@ -37,7 +41,7 @@ def read_policies(*, sessions: bool) -> dict[str, Document]:
 
 
 def granted(policy: Document) -> Iterator[tuple[str, str]]:
-    """Yield the action and resource of each permission in a policy."""
+    """Yield the action and the resource of each permission in a policy."""
     for statement in policy["Statement"]:
         if statement["Effect"] == "Allow":
             for action in as_list(statement["Action"]):

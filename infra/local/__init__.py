@@ -1,7 +1,8 @@
-"""`make dev`: runs the stack of template.yaml on one machine.
+"""Implements `make dev`, which runs the stack of template.yaml on one machine.
 
-`dev` is the command and `stack_run` starts and stops the parts. `stack` deploys the template to the emulator,
-`lambdas` runs the functions, `gateway` is the front server that replaces API Gateway, and `logs` collects all output.
+`dev` is the command, and `stack_run` starts and stops all processes and servers. `stack` deploys the template to the
+emulator, `lambdas` runs the functions, `gateway` is the front server that replaces API Gateway, and `logs` collects all
+output.
 """
 
 

@@ -12,7 +12,10 @@ from infra.local.paths import ERRORS, PYTHON, ROOT
 
 
 def start_in_background() -> str:
-    """Start the stack, wait until it is ready and return its announcement. Raises StartFailed with the reason."""
+    """Start the stack, wait until it is ready, and return the text to show to the developer.
+
+    Raises StartFailed if the stack does not start.
+    """
     reading, writing = os.pipe()
     ERRORS.parent.mkdir(parents=True, exist_ok=True)
     with ERRORS.open("w") as errors:
@@ -38,7 +41,7 @@ def start_in_background() -> str:
 
 
 def _follow_reports(descriptor: int) -> dict[str, str]:
-    """Print progress until the stack reports that it is ready or has failed. Return this last report."""
+    """Print the progress reports of the stack, and return the last report: `ready` or `failed`."""
     with os.fdopen(descriptor) as reports:
         for line in reports:
             report: dict[str, str] = json.loads(line)
@@ -50,9 +53,10 @@ def _follow_reports(descriptor: int) -> dict[str, str]:
 
 @contextlib.contextmanager
 def reporting(descriptor: int) -> Iterator[Callable[[str, str], None]]:
-    """Yield a function that sends a report to the starting process: `progress` or `ready`, and a text.
+    """Yield a function that sends a report to the process that started the stack.
 
-    `ready` is the last report. If StartFailed is raised, the last report is `failed`.
+    A report has a key, `progress` or `ready`, and a text. The last report is `ready`, or `failed` if StartFailed is
+    raised.
     """
     reports = os.fdopen(descriptor, "w", buffering=1)
 

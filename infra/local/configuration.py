@@ -20,7 +20,7 @@ _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 @dataclass(frozen=True)
 class Configuration:
-    """The options of `make dev`. `stage_prefix` is empty if the API is at the root, as with a custom domain."""
+    """The options of `make dev`. `stage_prefix` is empty if the API is served at the root, as with a custom domain."""
 
     port: int = 8080
     stage_prefix: str = ""
@@ -33,7 +33,7 @@ class Configuration:
 
     @classmethod
     def read(cls, source: Mapping[str, str] | None = None) -> Self:
-        """Read the options from the environment or the given mapping. Raises StartFailed for an invalid value."""
+        """Read the options from the environment, or from `source`. Raises StartFailed for an invalid value."""
         env = os.environ if source is None else source
         prefix = env.get("STAGE_PREFIX", "").rstrip("/")
         if prefix and not _STAGE_PREFIX.fullmatch(prefix):
@@ -54,7 +54,7 @@ class Configuration:
 
     @property
     def has_own_model(self) -> bool:
-        """Return whether a real model is configured. In this case the scripted model server is not started."""
+        """Return whether the developer has configured a model. If so, the scripted model server is not started."""
         return bool(self.anthropic_base_url or self.anthropic_api_key)
 
 
@@ -65,7 +65,7 @@ def _read_port(text: str) -> int:
 
 
 def check_tools() -> None:
-    """Raise StartFailed for the first missing tool."""
+    """Check that the tools that the stack needs are installed. Raises StartFailed for the first missing tool."""
     if sys.version_info[:2] != (3, 13):
         raise StartFailed(f"Python 3.13 is needed, found {sys.version_info.major}.{sys.version_info.minor}")
     for name in _PACKAGES:

@@ -16,7 +16,10 @@ from infra.local.stack.deploy import Stack
 
 
 def issue_credentials(stack: Stack, model: Model) -> str:
-    """Fill the secrets of a new stack, including the model's API key, and return its platform key."""
+    """Fill the secrets of a new stack, including the model's API key, and return the first platform key.
+
+    Raises StartFailed if the stack already has a platform key.
+    """
     client = stack.endpoint.client("secretsmanager")
     try:
         arns = SecretArns.from_outputs(stack.outputs)

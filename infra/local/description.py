@@ -1,4 +1,4 @@
-"""Describes a running stack in `.local/dev.json`, and in the text that is shown when the stack is ready."""
+"""Describes a running stack in `.local/dev.json` and in the text that is shown when the stack is ready."""
 
 import json
 import os
@@ -12,7 +12,10 @@ from infra.local.seed import SeededTenant
 
 @dataclass(frozen=True)
 class Description:
-    """Addresses and credentials of a running stack. `host_url` is the front server's; `base_url` adds the stage."""
+    """The addresses and credentials of a running stack.
+
+    `host_url` is the URL of the front server. `base_url` also includes the stage prefix.
+    """
 
     host_url: str
     base_url: str
@@ -24,7 +27,7 @@ class Description:
     tenants: tuple[SeededTenant, ...]
 
     def write(self, path: Path) -> None:
-        """Write the file atomically. Only the current user can read it, because it contains keys."""
+        """Write the file atomically. Only the current user can read the file, because it contains API keys."""
         content = {
             "base_url": self.base_url,
             "console_url": f"{self.base_url}/",
@@ -42,7 +45,7 @@ class Description:
         scratch.replace(path)
 
     def announce(self) -> str:
-        """Return the text shown when the stack is ready. Tests and scripts depend on its last line."""
+        """Return the text that is shown when the stack is ready. Tests and scripts depend on its last line."""
         tenants = ", ".join(f"{tenant.name} ({tenant.plan})" for tenant in self.tenants)
         return "\n".join(
             (
@@ -71,7 +74,10 @@ print(found if isinstance(found, str) else json.dumps(found))' "$1"
 
 
 def render_variables(path: Path) -> str:
-    """Return a shell script that sets the variables of the guides. Raises StartFailed if no stack runs."""
+    """Return a shell script that sets the environment variables used in the guides.
+
+    Raises StartFailed if no stack is running.
+    """
     try:
         content = json.loads(path.read_text())
     except OSError as error:

@@ -1,6 +1,6 @@
 """The command of `make dev`, `make stop`, `make logs` and `make env`: python -m infra.local.dev up | down | logs | env.
 
-On failure, it prints one line to standard error and exits with status 1. Details are in .local/dev.log.
+If the command fails, it prints one line to standard error and exits with status 1. Details are in .local/dev.log.
 """
 
 import argparse
@@ -100,7 +100,7 @@ def _run_session(
 
 
 def _ignore(key: str, text: str) -> None:
-    """Ignore a report, because in the foreground the log is shown on the screen."""
+    """Ignore a report, because a stack in the foreground shows its log on the screen."""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`make stop`: stops the stack whose process id is in this folder's file, and waits until it has ended."""
+"""Implements `make stop`, which stops the stack of this folder and waits until its process has ended."""
 
 import os
 import signal
@@ -14,7 +14,10 @@ _POLL_SECONDS = 0.05
 
 
 def stop_stack(pid_file: Path) -> str:
-    """Stop the stack and return a message. Raises StartFailed if the stack does not end in time. Idempotent."""
+    """Stop the stack and return a message for the developer. Idempotent.
+
+    A process that does not end in time is killed. Raises StartFailed if the process still exists after that.
+    """
     owner = read_owner(pid_file)
     if owner is None or not owner.alive:
         pid_file.unlink(missing_ok=True)

@@ -1,4 +1,7 @@
-"""Runs the AWS emulator (ministack) as a child process on a free port, without MQTT and SFTP. It starts empty."""
+"""Runs the AWS emulator (ministack) as a child process on a free port, without MQTT and SFTP.
+
+The emulator has no resources when it starts.
+"""
 
 import asyncio
 import os
@@ -21,7 +24,10 @@ _POLL_SECONDS = 0.05
 
 
 async def start_emulator(children: Children, on_end: Callable[[Child], None]) -> Endpoint:
-    """Start the emulator and wait until it is ready. `on_end` is called if it ends without being stopped."""
+    """Start the emulator and wait until it is ready. Raises StartFailed if the emulator is not ready in time.
+
+    `on_end` is called if the emulator's process ends without being stopped.
+    """
     scratch = RUN / "emulator"
     scratch.mkdir(parents=True, exist_ok=True)
     port = free_port()
@@ -33,7 +39,7 @@ async def start_emulator(children: Children, on_end: Callable[[Child], None]) ->
 
 
 def emulator_command(port: int, scratch: Path) -> tuple[list[str], dict[str, str]]:
-    """Return the command and the environment of an emulator on a port of 127.0.0.1."""
+    """Return the command line and the environment variables of an emulator on a port of 127.0.0.1."""
     environment = {
         "PATH": os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
         "HOME": str(scratch),
@@ -51,7 +57,7 @@ def emulator_command(port: int, scratch: Path) -> tuple[list[str], dict[str, str
 
 
 def _lower(entry: Entry) -> Entry:
-    """Lower the level of the emulator's log entries, so that they do not appear on the screen."""
+    """Lower the level of the emulator's unimportant log entries, so that they are not shown on the screen."""
     is_noise = entry.level == "INFO" or "is not held by MiniStack" in entry.message
     return replace(entry, level="DEBUG") if is_noise else entry
 

@@ -17,7 +17,10 @@ _POLL_SECONDS = 0.05
 
 
 async def start_server(name: str, module: str, probe: str, children: Children, on_end: Callable[[Child], None]) -> str:
-    """Run a server module that has an option `--port`. Wait until the path `probe` responds, and return its URL."""
+    """Run a server module that has an option `--port`, and return the server's URL when the path `probe` responds.
+
+    Raises StartFailed if the server ends or does not respond in time.
+    """
     port = free_port()
     child = await children.start(
         name,
@@ -40,9 +43,9 @@ async def start_server(name: str, module: str, probe: str, children: Children, o
 async def start_oauth_provider(
     configuration: Configuration, children: Children, on_end: Callable[[Child], None]
 ) -> str:
-    """Start the local OAuth provider, which emulates Google, GitHub and Slack.
+    """Return the URL of the OAuth provider, or an empty string if the real providers are configured.
 
-    Return its URL, or "" if the real providers are configured.
+    If no URL is configured, start the local provider, which emulates Google, GitHub and Slack.
     """
     if configuration.oauth_provider_url == REAL_PROVIDERS:
         return ""

@@ -1,4 +1,4 @@
-"""Paths of the local stack's files. All are below `.local/`, which git ignores."""
+"""Paths of the local stack's files. All generated files are inside `.local/`, which git ignores."""
 
 import sys
 from pathlib import Path

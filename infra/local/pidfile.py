@@ -1,6 +1,6 @@
-"""Reads and writes the pid file of this folder's stack.
+"""Reads and writes the PID file of this folder's stack.
 
-The file contains the process id and the start time, because process ids are reused.
+The file contains the process id and the start time of the process, because process ids are reused.
 """
 
 import json
@@ -14,7 +14,7 @@ from infra.local import StartFailed
 
 @dataclass(frozen=True)
 class Owner:
-    """The stack's process and URL."""
+    """The process and the URL of a stack. `began` is the start time of the process."""
 
     pid: int
     began: str
@@ -22,7 +22,7 @@ class Owner:
 
     @property
     def alive(self) -> bool:
-        """Whether the process is running."""
+        """Return whether the process is running."""
         return read_beginning(self.pid) == self.began
 
 
@@ -36,7 +36,7 @@ def read_owner(path: Path) -> Owner | None:
 
 
 def claim(path: Path, url: str) -> None:
-    """Write this process as the owner. Raises StartFailed if another stack of this folder runs."""
+    """Write this process to the file as the owner. Raises StartFailed if this folder's stack is already running."""
     refuse_while_running(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_suffix(".new")
@@ -45,14 +45,14 @@ def claim(path: Path, url: str) -> None:
 
 
 def refuse_while_running(path: Path) -> None:
-    """Raise StartFailed if this folder's stack runs."""
+    """Raise StartFailed if this folder's stack is running in another process."""
     owner = read_owner(path)
     if owner is not None and owner.alive and owner.pid != os.getpid():
         raise StartFailed(f"this folder's stack is already running at {owner.url}; stop it with `make stop`")
 
 
 def release(path: Path) -> None:
-    """Delete the file if it names this process."""
+    """Delete the file if it contains the id of this process."""
     owner = read_owner(path)
     if owner is not None and owner.pid == os.getpid():
         path.unlink(missing_ok=True)

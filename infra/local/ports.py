@@ -8,7 +8,10 @@ HOST = "127.0.0.1"
 
 
 def claim_port(port: int) -> socket.socket:
-    """Bind a port, so that it remains reserved until the front server listens. 0 selects a free port."""
+    """Return a socket that reserves a port until the front server uses the socket. Port 0 selects a free port.
+
+    Raises StartFailed if the port is in use.
+    """
     # asyncio disables Nagle's algorithm only if the protocol is given. Otherwise each response takes 40 ms longer.
     claimed = socket.socket(proto=socket.IPPROTO_TCP)
     claimed.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

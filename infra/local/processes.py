@@ -18,14 +18,14 @@ LINE_BYTES_MAX = 256 * 1024
 
 
 class LineSplitter:
-    """Splits output into lines. A line longer than LINE_BYTES_MAX is split, so that it cannot exhaust the memory."""
+    """Splits output into lines. A line that is longer than LINE_BYTES_MAX is split, to limit memory usage."""
 
     def __init__(self, take: Callable[[str], None]) -> None:
         self._take = take
         self._rest = b""
 
     def feed(self, data: bytes) -> None:
-        """Add bytes of the output."""
+        """Add output, and emit the lines that are complete."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             self._take(line.decode("utf-8", "replace").rstrip("\r"))
@@ -33,14 +33,14 @@ class LineSplitter:
             self.close()
 
     def close(self) -> None:
-        """Emit the last line if it has no line end."""
+        """Emit the remaining output, which has no line break, as a line."""
         rest, self._rest = self._rest, b""
         if rest:
             self._take(rest.decode("utf-8", "replace"))
 
 
 class Child(asyncio.SubprocessProtocol):
-    """A process and its children. `ended` resolves to the exit status after all output has been read."""
+    """A child process and its own children. `ended` resolves to the exit status after all output has been read."""
 
     def __init__(self, name: str, take_line: Callable[[str], None], on_end: Callable[["Child"], None]) -> None:
         self.name = name
@@ -54,7 +54,7 @@ class Child(asyncio.SubprocessProtocol):
 
     @property
     def alive(self) -> bool:
-        """Whether the process has not ended."""
+        """Return whether the process is still running."""
         return self.status is None
 
     async def stop(self, grace_seconds: float = STOP_SECONDS) -> None:
@@ -67,31 +67,31 @@ class Child(asyncio.SubprocessProtocol):
         await self.ended
 
     def kill(self) -> None:
-        """Kill the whole process group immediately, like Lambda at a time-out."""
+        """Kill the whole process group immediately, as Lambda does after a timeout."""
         self.stopping = True
         self._signal(signal.SIGKILL)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Save the process id. The event loop calls this when the process has started."""
+        """Save the process id. The event loop calls this method when the process has started."""
         assert isinstance(transport, asyncio.SubprocessTransport)
         self._transport = transport
         self.pid = transport.get_pid()
 
-    def pipe_data_received(self, fd: int, data: bytes) -> None:  # noqa: ARG002 -- the loop names it
-        """Handle output. The event loop calls this with bytes that the process wrote."""
+    def pipe_data_received(self, fd: int, data: bytes) -> None:  # noqa: ARG002 -- asyncio's signature
+        """Handle output. The event loop calls this method with the bytes that the process has written."""
         self._output.feed(data)
 
     def process_exited(self) -> None:
-        """End the children of the process, which would keep the pipe open.
+        """Kill the remaining children of the process, because they would keep the output pipe open.
 
-        The event loop calls this when the process has ended.
+        The event loop calls this method when the process has ended.
         """
         if self._transport is not None:
             self.status = self._transport.get_returncode()
         self._signal(signal.SIGKILL)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- the loop names it
-        """Call `on_end` and set `ended`. The event loop calls this after all output has been read."""
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- asyncio's signature
+        """Call `on_end` and set `ended`. The event loop calls this method after all output has been read."""
         self._output.close()
         if self._transport is not None:
             self._transport.close()
@@ -105,7 +105,10 @@ class Child(asyncio.SubprocessProtocol):
 
 
 class Children:
-    """Starts and stops child processes. If this process ends without stopping them, a watchdog process ends them."""
+    """Starts and stops child processes.
+
+    If this process ends without stopping its children, a watchdog process ends them.
+    """
 
     def __init__(self, log: StackLog) -> None:
         self._log = log
@@ -124,7 +127,10 @@ class Children:
         on_end: Callable[[Child], None] | None = None,
         tone: Callable[[Entry], Entry] | None = None,
     ) -> Child:
-        """Run a command. `name` precedes its log lines. `on_end` is called if it ends without being stopped."""
+        """Run a command as a child process. `name` precedes the command's log lines.
+
+        `on_end` is called if the command ends without being stopped. `tone` may change the level of a log entry.
+        """
 
         def note_end(child: Child) -> None:
             self._running.discard(child)
@@ -151,7 +157,7 @@ class Children:
         return child
 
     async def stop_all(self) -> None:
-        """Stop all children in parallel, then the watchdog."""
+        """Stop all children in parallel, and then stop the watchdog."""
         await asyncio.gather(*(child.stop() for child in list(self._running)))
         if self._watchdog.stdin is not None:
             self._watchdog.stdin.close()

@@ -1,4 +1,4 @@
-"""Watches the source. Restarts the affected functions after a change, and logs a change of the template."""
+"""Watches the source code and restarts the functions that a change affects. A change of the template is only logged."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,7 +17,10 @@ _GROUP_MILLISECONDS = 300
 
 
 async def watch_source(service: LambdaService, log: StackLog) -> None:
-    """Watch until cancelled. Running requests finish with the code with which they started."""
+    """Watch the source code until the task is cancelled.
+
+    A request that is running during a change is completed with the old code.
+    """
     async for changes in awatch(*_SOURCE, TEMPLATE, watch_filter=DefaultFilter(), debounce=_GROUP_MILLISECONDS):
         names = sorted({_name(path) for _, path in changes})
         if _name(TEMPLATE) in names:
@@ -30,7 +33,10 @@ async def watch_source(service: LambdaService, log: StackLog) -> None:
 
 
 def find_affected(functions: Mapping[str, StackFunction], changed: Iterable[str]) -> list[str]:
-    """Return the functions that a change affects: a file's function, or all functions for a file of the layers."""
+    """Return the functions that a change affects.
+
+    A file in a function's folder affects the functions of this folder. Any other file affects all functions.
+    """
     folders = {"/".join(name.split("/")[:2]) for name in changed}
     own = {item.source_folder for item in functions.values()}
     return [name for name, item in functions.items() if item.source_folder in folders or not folders <= own]

@@ -24,7 +24,7 @@ class SeededAdmin:
 
 @dataclass(frozen=True)
 class SeededTenant:
-    """A tenant with an API key that has all of a tenant's scopes."""
+    """A tenant with an API key that has all tenant scopes."""
 
     id: str
     name: str
@@ -35,7 +35,7 @@ class SeededTenant:
 
 
 async def seed_tenants(base_url: str, platform_key: str) -> tuple[SeededTenant, ...]:
-    """Create the tenants, each with a default agent, and return the tenants that have an admin and a key.
+    """Create the tenants, each with a default agent, and return the tenants that have an admin and an API key.
 
     Raises StartFailed if a request fails.
     """

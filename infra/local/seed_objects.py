@@ -1,4 +1,4 @@
-"""Writes the objects of `seeds` into a new stack's table, through the stores that the functions use."""
+"""Writes the objects of `seeds` into a new stack's table with the stores that the functions use."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -57,14 +57,14 @@ _RETURN_ADDRESS = "http://127.0.0.1:8080/docs"
 
 
 def claim_tenant_ids(table: PhysicalTable, names: dict[str, str]) -> None:
-    """Claim the names of tenants with fixed ids. Creating a tenant then uses the id of the incomplete claim."""
+    """Claim the names of tenants with fixed ids. A tenant created later with such a name has the claimed id."""
     registry, now = TenantRegistry(PlatformTable(table)), read_clock()
     for name, tenant_id in names.items():
         registry.claim(name, TenantId(tenant_id), replacing=None, registered_at=now)
 
 
 def write_objects(table: PhysicalTable, blobs: TenantBlobs, secrets: Secrets) -> None:
-    """Write the objects of the tenant `seeds.ACME`. The tenant must exist."""
+    """Write the objects of the tenant `seeds.ACME`, which must already exist."""
     writer = _Writer(TenantTable(table, TenantId(seeds.ACME)), PlatformTable(table), blobs, secrets, read_clock())
     writer.write_users()
     writer.write_keys()
@@ -221,7 +221,7 @@ class _Writer:
         self._write_run(run_id)
 
     def _write_run(self, run_id: RunId) -> None:
-        """Write a finished turn, with the items that `POST /v1/chat` writes if the model answers without tool calls."""
+        """Write a finished turn, with the items that `POST /v1/chat` writes if the model calls no tools."""
         question, answer = "What is 6*7?", "6*7 is 42."
         said, told = (MessageId(f"msg_{own_ulid(run_id)[:-1]}{number}") for number in range(2))
         run = Run(

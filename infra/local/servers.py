@@ -13,7 +13,7 @@ _GRACE_SECONDS = 1
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn without signal handlers, because the stack handles signals and stops its parts in order."""
+    """Uvicorn without signal handlers, because the stack handles signals and stops its servers in order."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -24,7 +24,7 @@ class LocalServer:
     """Serves one application on one socket."""
 
     def __init__(self, application: ASGIApp, claimed: socket.socket) -> None:
-        # The application logs interrupted streams.
+        # Uvicorn's errors are not logged, because the application logs interrupted streams.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         configuration = uvicorn.Config(
             application,
@@ -43,7 +43,7 @@ class LocalServer:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Start to serve requests."""
+        """Start the server and wait until it accepts requests."""
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
         while not self._server.started:
             if self._task.done():

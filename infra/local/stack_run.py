@@ -1,4 +1,4 @@
-"""Runs the local stack: starts its parts in order and stops them in reverse order."""
+"""Runs the local stack: starts its processes and servers in order, and stops them in reverse order."""
 
 import asyncio
 import contextlib
@@ -42,7 +42,7 @@ COMPONENT = "stack"
 
 
 class Progress:
-    """Reports each phase of a start with its duration, in the log and to `report`."""
+    """Reports each completed phase of the start and its duration, in the log and with the function `report`."""
 
     def __init__(self, log: StackLog, report: Callable[[str], None]) -> None:
         self._log = log
@@ -79,11 +79,14 @@ class StackRun:
 
     @property
     def host_url(self) -> str:
-        """The front server's URL."""
+        """Return the URL of the front server."""
         return f"http://{HOST}:{port_of(self._front_socket)}"
 
     async def run(self, on_ready: Callable[[Description], None]) -> None:
-        """Start all parts, call `on_ready`, and run until SIGINT or SIGTERM. Raises StartFailed if a part ends."""
+        """Start the stack, call `on_ready`, and run until SIGINT, SIGTERM or SIGHUP.
+
+        Raises StartFailed if the stack cannot start or one of its processes ends.
+        """
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, self._ended.set)
         work = asyncio.create_task(self._work(on_ready))
@@ -143,7 +146,7 @@ class StackRun:
         write_objects(table, TenantBlobs(bucket, TenantId(ACME)), secrets)
 
     async def _serve(self, stack: Stack, providers_url: str) -> LambdaService:
-        """Start the functions' service, the invoke proxy and the front server."""
+        """Start the Lambda service, the invoke proxy and the front server, and return the Lambda service."""
         functions = await asyncio.to_thread(read_functions, stack)
         addresses = {"AWS_ENDPOINT_URL": stack.endpoint.url, "OAUTH_PROVIDER_URL": providers_url}
         service = LambdaService(functions, self._children, self._log, addresses=addresses)
@@ -161,7 +164,10 @@ class StackRun:
         return service
 
     def _parameters(self, model: Model) -> dict[str, str]:
-        """Return the template's parameters. With a stage prefix, PublicUrl is empty, as on AWS without a domain."""
+        """Return the template's parameters.
+
+        If the API has a stage prefix, PublicUrl is empty, as on AWS without a custom domain.
+        """
         return {
             "Environment": "dev",
             "PublicUrl": "" if self._configuration.stage_prefix else self.host_url,
@@ -174,7 +180,10 @@ class StackRun:
         self._ended.set()
 
     async def _end_all(self) -> None:
-        """Stop the parts in reverse order. If a part does not stop in time, its process is ended."""
+        """Stop the servers in the reverse order of their start, and then all child processes.
+
+        A server has 5 s to stop.
+        """
         for end in reversed(self._endings):
             with contextlib.suppress(OSError, TimeoutError):
                 await asyncio.wait_for(end(), timeout=5)

@@ -1,7 +1,7 @@
 """Ends the process groups of a stack whose process has ended. This script uses only the standard library.
 
-It reads `+<group>` and `-<group>` from standard input. The end of the input means that the stack's process has ended.
-The remaining groups then receive SIGTERM and, after a grace period, SIGKILL.
+The script reads `+<group>` and `-<group>` from standard input. The end of the input means that the stack's process has
+ended. The remaining groups then receive SIGTERM and, after a grace period, SIGKILL.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ GRACE_SECONDS = 3.0
 
 
 def watch() -> None:
-    """Track the groups until the input ends, then end the remaining groups."""
+    """Track the process groups until the input ends, and then end the remaining groups."""
     groups: set[int] = set()
     for line in sys.stdin:
         group = int(line[1:])
@@ -27,7 +27,7 @@ def watch() -> None:
 
 
 def end_groups(groups: set[int]) -> None:
-    """Terminate the groups. Kill the groups that still run after the grace period."""
+    """Terminate the process groups. Kill the groups that are still running after the grace period."""
     _signal_all(groups, signal.SIGTERM)
     deadline = time.monotonic() + GRACE_SECONDS
     while time.monotonic() < deadline and _signal_all(groups, 0):
@@ -36,7 +36,7 @@ def end_groups(groups: set[int]) -> None:
 
 
 def _signal_all(groups: set[int], number: int) -> bool:
-    """Send a signal to each group. Return whether any group existed."""
+    """Send a signal to each process group. Return whether any of the groups existed."""
     found = False
     for group in groups:
         with contextlib.suppress(ProcessLookupError, PermissionError):

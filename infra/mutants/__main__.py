@@ -1,6 +1,6 @@
-"""`python -m infra.mutants [words…]`: tries all mutants, or the mutants whose line contains one of the words.
+"""`python -m infra.mutants [words…]`: tests all mutants, or the mutants whose description contains one of the words.
 
-The exit status is 1 if a mutant survives.
+The exit status is 0 only if the tests detect every mutant.
 """
 
 import argparse
@@ -20,7 +20,7 @@ LOGS = ROOT / ".local" / "mutants"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Try the mutants, two at a time, and print each result."""
+    """Test the mutants, two at a time, and print each result. Return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m infra.mutants", description=__doc__)
     parser.add_argument("words", nargs="*", help="only mutants whose line has one of these")
     words = parser.parse_args(arguments).words

@@ -1,7 +1,7 @@
 """Applies a mutant to an imported function.
 
-The module's source is compiled without the check, and the function object gets the new code. Modules are imported only
-once, so that the process forked for a mutant can start its tests immediately.
+The module's source is compiled without the check, and the new code is assigned to the function object. Modules are
+imported only once, so that the process that is forked for a mutant can start its tests immediately.
 """
 
 import sys
@@ -14,11 +14,11 @@ from infra.runtime.template import ROOT
 
 
 class NotPlanted(Exception):
-    """Raised if the function of a site was not found, so that the mutant cannot be tried."""
+    """Raised if the function of a mutant was not found, so that the mutant cannot be tested."""
 
 
 def plant(site: Site) -> None:
-    """Replace the function's code with its mutant, in this process."""
+    """Replace the code of the site's function with the mutated code, in this process."""
     text = _mutated(site)
     module = import_module(module_of(site.path))
     compiled = _find_code(compile(text, str(ROOT / site.path), "exec"), site.function.split("."))

@@ -1,9 +1,9 @@
-"""Finds the checks to remove: conditions on tenant, owner or visibility, and f-strings that put the tenant into a key.
+"""Finds the checks to remove: conditions on tenant, owner or visibility, and f-strings that put a tenant id into a key.
 
-Each row shows a pattern and its replacement:
+Each row shows a pattern and the value that replaces the check:
 
-    if <check>: raise …                 never true; also for checks with `not` or `!=`
-    if <check>: …, return <check>       always true
+    if <check>: raise …                 False; also for each check with `not` or `!=`
+    if <check>: …, return <check>       True
     f"…{tenant_id}…" in storage         the same text for every tenant
 """
 
@@ -24,7 +24,7 @@ _REFUSALS = frozenset({"Refused", "None", "False"})
 
 @dataclass(frozen=True, order=True)
 class Site:
-    """The position of a check in the source, and its replacement."""
+    """The position of a check in the source code, and the replacement of the check."""
 
     path: str
     function: str
@@ -40,7 +40,7 @@ class Site:
 
 
 def find_sites(root: Path = ROOT) -> Iterator[Site]:
-    """Yield every check of the source, sorted by file and line."""
+    """Yield every check in the source code, sorted by file and line."""
     for source in SOURCES:
         for path in sorted((root / source).rglob("*.py")):
             yield from sorted(_Finder(str(path.relative_to(root)), path.read_text()).sites)
@@ -133,7 +133,7 @@ def _name(node: ast.AST) -> str:
 
 
 def _refuses(body: list[ast.stmt]) -> bool:
-    """Return whether a branch rejects the caller: it ends with `raise`, `continue`, or the return of a refusal."""
+    """Return whether a branch rejects the caller, which means that it ends with `raise`, `continue` or a refusal."""
     last = body[-1]
     if isinstance(last, ast.Raise | ast.Continue):
         return True

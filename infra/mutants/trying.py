@@ -1,4 +1,4 @@
-"""Tries a mutant: forks this process, applies the mutant in the fork and runs tests until one fails."""
+"""Tests a mutant: forks this process, applies the mutant in the fork, and runs tests until one fails."""
 
 import contextlib
 import os
@@ -18,14 +18,15 @@ from infra.runtime.template import ROOT
 type Outcome = Literal["killed", "survived", "timed out", "broken"]
 
 SECONDS_MAX = 180.0
-# Avoids repeated warnings about modules that were imported before the fork.
+# The filter suppresses repeated warnings about modules that were imported before the fork.
 _OPTIONS = (
     "-x", "-q", "-p", "no:cacheprovider", "--timeout=120", "-W", "ignore::pytest.PytestAssertRewriteWarning",
 )  # fmt: skip
 _SUITE = tuple(f"tests/isolation/test_{part}.py" for part in ("outsiders", "lists", "routes"))
-# Features whose tests run before the isolation suite, because they find mutants earlier or find more mutants.
+# Features whose tests run before the isolation suite, because these tests detect mutants earlier or detect more mutants
+# than the isolation suite.
 _BY_ITS_OWN = frozenset({"identity", "storage", "tenants", "usage", "authorizer"})
-# Tests near a module, by path prefix. The tests of all matching prefixes are used.
+# Additional tests of modules, by the prefix of the module's path. The tests of all matching prefixes are used.
 _NEAREST = {
     "identity/clients": ("integration/admin_clients", "integration/oauth"),
     "identity/connections": ("integration/social/test_connections.py",),
@@ -45,7 +46,7 @@ _NEAREST = {
 
 @dataclass(frozen=True)
 class Tried:
-    """The result of a mutant."""
+    """The result of the tests of one mutant."""
 
     site: Site
     outcome: Outcome
@@ -61,7 +62,7 @@ class Attempt:
     began: float
 
     def ended(self) -> Tried | None:
-        """Return the result, or None while the fork runs. Kills a fork that exceeds the time limit."""
+        """Return the result, or None while the fork is running. Kill a fork that exceeds the time limit."""
         process, status = os.waitpid(self.process, os.WNOHANG)
         seconds = time.monotonic() - self.began
         if not process:
@@ -76,7 +77,7 @@ class Attempt:
 
 
 def begin(site: Site, log: Path) -> Attempt:
-    """Start the tests of a site in a fork."""
+    """Fork this process, and run the tests of a site's mutant in the fork."""
     began = time.monotonic()
     process = os.fork()
     if process == 0:
@@ -96,9 +97,10 @@ def begin(site: Site, log: Path) -> Attempt:
 
 
 def tests_of(site: Site) -> list[str]:
-    """Return the tests of a site in order: the module's tests, `_NEAREST`, the isolation suite, the feature's tests.
+    """Return the paths of the tests of a site, in the order in which they run.
 
-    For features in `_BY_ITS_OWN`, the feature's tests precede the isolation suite.
+    The order is: the module's tests, the tests in `_NEAREST`, the isolation suite, and the feature's tests. For
+    features in `_BY_ITS_OWN`, the feature's tests precede the isolation suite.
     """
     place = site.path.removeprefix("layers/core/atrium/")
     parts = Path(place).parts

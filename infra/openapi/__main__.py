@@ -1,5 +1,5 @@
 """`python -m infra.openapi [--check]`: writes functions/console/openapi.json, functions/admin/routes.txt and
-infra/docs/permissions.md. With `--check`, it changes nothing and exits with status 1 if a file is stale.
+infra/docs/permissions.md. With `--check`, the command changes nothing and exits with status 1 if a file is stale.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Adds missing descriptions to the merged document, and finds elements without a description.
+"""Adds missing descriptions to the merged OpenAPI document, and finds elements without a description.
 
 The first sentence of a route's docstring is its summary, and the rest is its description. A model's docstrings describe
 the model and its fields. This module describes elements without a docstring: aliases, lists, bodies and responses.
@@ -10,9 +10,9 @@ from typing import Any
 type Document = dict[str, Any]
 
 SCHEMAS = {
-    "AddressCondition": "From which addresses the caller must call.",
+    "AddressCondition": "Addresses from which the policy applies to calls.",
     "Algorithm": "Signature algorithm (RFC 7518).",
-    "AmountCondition": "Range of the amount of money the call is about.",
+    "AmountCondition": "Range of the cost of a call for which the policy applies.",
     "AnyAnswer": "An identity provider, by `type`.",
     "AnyDetail": "An identity provider, by `type`, with the state of its keys for `oidc`.",
     "ContentBlock": "A block of a message, by `type`.",
@@ -20,11 +20,11 @@ SCHEMAS = {
     "Effect": "Whether a policy allows or denies.",
     "FetchFault": "Why an issuer's public keys could not be fetched.",
     "GrantType": "OAuth grant type.",
-    "Grouping": "What the rows of a usage report stand for.",
+    "Grouping": "Field by which a usage report is grouped.",
     "HealthStatus": "State of a component.",
     "JsonValue": "Any JSON value.",
     "LimitName": "Name of a limit.",
-    "MessageRole": "Who wrote a message.",
+    "MessageRole": "Author of a message.",
     "PlanName": "Name of a plan.",
     "ProviderName": "Provider of social sign-in.",
     "RoleName": "Role of a user.",
@@ -34,15 +34,15 @@ SCHEMAS = {
     "RunStatus": "State of a run.",
     "Scope": "Scope of a credential.",
     "ScreeningMode": "What happens when a text matches the rules for prompt injection.",
-    "TimeCondition": "When a policy holds.",
+    "TimeCondition": "Times at which the policy applies.",
 }
 _LIST = "A page of a list."
-_NO_BODY = "Done. The answer has no body."
+_NO_BODY = "Success. The response has no body."
 _UNSAID = "Successful Response"
 
 
 def describe(document: Document) -> None:
-    """Add the descriptions that are derived from other descriptions. Changes the document in place."""
+    """Add summaries and missing descriptions to the document, in place."""
     schemas = document.get("components", {}).get("schemas", {})
     for name, schema in schemas.items():
         text = SCHEMAS.get(name) or (_LIST if "next_cursor" in schema.get("properties", {}) else None)
@@ -86,7 +86,10 @@ def _operations(document: Document) -> Iterator[Document]:
 
 
 def _undescribed_properties(schema: object, place: str) -> Iterator[str]:
-    """Search a schema recursively. A property needs a description even if it refers to a component."""
+    """Yield the properties without a description in a schema and its parts.
+
+    A property needs a description even if it refers to a component.
+    """
     if isinstance(schema, list):
         for part in schema:
             yield from _undescribed_properties(part, place)

@@ -1,5 +1,7 @@
-"""Examples of parameters and bodies. Each works unchanged on a new local stack and uses the objects of
-`infra.local.seeds`. `tests/e2e/test_examples.py` sends each example in the same way as the documentation page.
+"""Examples of request parameters and bodies.
+
+Each example works unchanged on a new local stack and uses the objects of `infra.local.seeds`.
+`tests/e2e/test_examples.py` sends each example in the same way as the documentation page.
 """
 
 from collections.abc import Iterator, Mapping
@@ -38,7 +40,10 @@ WITHOUT = {
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A request of the documentation page. If it needs an access token, `login` is the user who logs in."""
+    """An example request of the documentation page.
+
+    If the request needs an access token, `login` is the email of the user who logs in.
+    """
 
     body: Mapping[str, Any] | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -125,14 +130,14 @@ EXAMPLES = {
 
 
 def add_examples(document: Document) -> None:
-    """Add the examples to parameters and bodies. Changes the document in place."""
+    """Add the examples to the document's parameters and bodies, in place."""
     for item in document["paths"].values():
         for operation in item.values():
             _add(operation, EXAMPLES.get(operation["operationId"], Example()))
 
 
 def find_without_example(document: Document) -> Iterator[str]:
-    """Yield parameters and bodies without an example, and examples of operations that the document does not contain."""
+    """Yield parameters and bodies without an example, and examples of operations or parameters that do not exist."""
     operations = {each["operationId"]: each for item in document["paths"].values() for each in item.values()}
     yield from (f"{name} is not an operation" for name in (EXAMPLES.keys() | WITHOUT.keys()) - operations.keys())
     for name, operation in operations.items():

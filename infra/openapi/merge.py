@@ -1,5 +1,7 @@
-"""Merges OpenAPI documents. If two functions define an operation, an operation id or a component differently, the merge
-fails. The result is sorted, so that it changes only if the contract changes.
+"""Merges the OpenAPI documents of the functions.
+
+The merge fails if two functions define the same operation or operation id, or define a component differently. The
+result is sorted, so that it changes only if the contract changes.
 """
 
 import json
@@ -19,11 +21,11 @@ _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 
 class Conflict(Exception):
-    """Raised if the definitions of two functions differ, or a name violates the contract's rules."""
+    """Raised if the definitions of two functions conflict, or if an operation id or a tag is invalid."""
 
 
 def merge_documents(documents: Iterable[tuple[str, Document]]) -> Document:
-    """Return the merged document. Raises Conflict, which names the functions and the definition that differs."""
+    """Return the merged document with descriptions and examples. Raises Conflict if the merge fails."""
     version = ""
     paths: Document = {}
     components: Document = {}
@@ -53,7 +55,7 @@ def merge_documents(documents: Iterable[tuple[str, Document]]) -> Document:
 
 
 def render(document: Document) -> str:
-    """Return the text of the committed file."""
+    """Return the document as JSON text in the format of the committed file."""
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Generates infra/docs/permissions.md from the roles and scopes of `identity.scopes` and the OpenAPI document."""
+"""Generates infra/docs/permissions.md from the roles and scopes in `identity.scopes` and the OpenAPI document."""
 
 import json
 from collections.abc import Iterator
@@ -33,12 +33,12 @@ compares it. Related: [credentials](credentials.md), [policies and audit](polici
 
 
 def render_permissions(document: dict[str, Any]) -> str:
-    """Render the page for a merged OpenAPI document."""
+    """Return the text of the page for a merged OpenAPI document."""
     return "\n".join([_HEAD, *_table("Scope", [f"`{scope}`" for scope in SCOPES], SCOPES), *_routes(document)]) + "\n"
 
 
 def render_routes(document: dict[str, Any]) -> str:
-    """Return the routes with a guard, which policies can name, one per line."""
+    """Return the routes that require a credential, one per line. Policies can name these routes."""
     guarded = [
         f"{method.upper()} {path}\n"
         for path, item in document["paths"].items()
@@ -49,7 +49,7 @@ def render_routes(document: dict[str, Any]) -> str:
 
 
 def check_permissions(document: Path = DOCUMENT, page: Path = PAGE) -> Iterator[str]:
-    """Compare the committed page with the committed document."""
+    """Yield a finding if the committed page does not match the committed document."""
     wanted = render_permissions(json.loads(document.read_text(encoding="utf-8")))
     if not page.exists() or page.read_text(encoding="utf-8") != wanted:
         yield f"{page.name} is stale; run `make openapi` and commit it"
@@ -71,7 +71,10 @@ def _routes(document: dict[str, Any]) -> Iterator[str]:
         yield from _table("Route", [name for name, _ in routes], [scope for _, scope in routes], with_scope=True)
         yield ""
     yield "### Without a credential\n"
-    yield "Public, or authenticated in another way: by a password, a one-time token or a client's secret.\n"
+    yield (
+        "These routes are public, or authenticated in another way: with a password, a one-time token or a\n"
+        "client secret.\n"
+    )
     yield from (f"- {name}" for name in sorted(public, key=lambda name: name.strip("`").split()[1]))
 
 

@@ -1,7 +1,7 @@
 """`python -m infra.rebuild --tenant ten_… [--env dev] [--month 2026-11] [--check]`: prints the result to stdout.
 
-Requests the rebuild in the same way as the API and waits until the function has finished. `--check` compares in this
-process and changes nothing. Without `--env`, the command uses the local stack.
+The command requests the rebuild in the same way as the API and waits until the rebuild has finished. With `--check`,
+it compares the counters in this process and changes nothing. Without `--env`, the command uses the local stack.
 """
 
 import argparse
@@ -34,11 +34,11 @@ LOCAL = "local"
 
 
 class RebuildFailed(Exception):
-    """Raised if nothing was rebuilt. The message is one line."""
+    """Raised if an argument is invalid or the rebuild does not succeed. The message is one line."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command. If it fails, print one line to stderr and return 1."""
+    """Run the command and return the exit status. If the command fails, print one line to stderr and return 1."""
     options = _parser().parse_args(arguments)
     try:
         table = _tenant_table(_find_table(options), options.tenant)

@@ -1,7 +1,7 @@
 """The Lambda Runtime API for one function, on a free port of 127.0.0.1.
 
-Inside `with RuntimeApi() as api:`, start a runtime with AWS_LAMBDA_RUNTIME_API=api.address, then call
-`api.invoke(event, seconds)`.
+Inside `with RuntimeApi() as api:`, start a runtime with the environment variable AWS_LAMBDA_RUNTIME_API set to
+`api.address`, and then call `api.invoke(event, seconds)`.
 """
 
 from types import TracebackType
@@ -14,7 +14,7 @@ from infra.runtime.server import LoopbackServer
 
 
 class RuntimeApi:
-    """Serves the Runtime API and the Extensions API while the context is open."""
+    """A context manager that serves the Runtime API and the Extensions API until the context ends."""
 
     def __init__(self, *, function_name: str = "function", handler: str = "") -> None:
         self.identity = Identity(function_name, handler)
@@ -33,22 +33,26 @@ class RuntimeApi:
 
     @property
     def address(self) -> str:
-        """`host:port`, the value of AWS_LAMBDA_RUNTIME_API."""
+        """Return `host:port`, which is the value of AWS_LAMBDA_RUNTIME_API."""
         return f"127.0.0.1:{self._server.port}"
 
     def invoke(self, event: bytes, timeout_seconds: float, *, client_context: str | None = None) -> Invocation:
         """Pass an event (JSON bytes) to the runtime and wait for the result.
 
-        The result also reports the function's error, a time-out, or the end of its process; these do not raise. The
-        time-out starts when the runtime receives the event, or at the call if the runtime does not poll. Raises
-        RuntimeError while another invocation runs. After a time-out, start a new runtime: a late response is rejected.
+        An error of the function, a timeout or the end of the process does not raise an exception: the result reports
+        it. The timeout starts when the runtime receives the event, or at the call if the runtime does not poll. Raises
+        RuntimeError while another invocation is in progress. After a timeout, start a new runtime, because the late
+        response of the old runtime is rejected.
         """
         return self._exchange.offer(Pending(event, timeout_seconds, client_context))
 
     def fail(self, error: FunctionError) -> None:
-        """Fail this and all later invocations with `error`. Called when the runtime's process has ended."""
+        """Fail the current invocation and all later invocations with `error`.
+
+        This method is called when the runtime's process has ended.
+        """
         self._exchange.fail(error)
 
     def close(self) -> None:
-        """End the runtime's wait for the next event. Called when the context ends."""
+        """End the runtime's request for the next event. Called when the context ends."""
         self._exchange.close()

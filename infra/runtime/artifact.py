@@ -1,4 +1,4 @@
-"""Starts a built function as Lambda does: only its artifact, its layers and the standard library are on the path.
+"""Starts a built function as Lambda does: it can import only its artifact, its layers and the standard library.
 
 A buffered function runs under awslambdaric. A streaming function runs its `run.sh` with the Lambda Web Adapter, or
 with `fake_adapter` if the adapter is not built.
@@ -33,12 +33,12 @@ class Artifact:
 
     @property
     def task_root(self) -> Path:
-        """The folder of the function, LAMBDA_TASK_ROOT."""
+        """Return the folder of the built function, which is the value of LAMBDA_TASK_ROOT."""
         return self._existing(self.function.logical_id)
 
     @property
     def layers(self) -> list[Path]:
-        """The `python` folders of the function's layers, in order of precedence."""
+        """Return the `python` folders of the function's layers, in order of precedence."""
         return [self._existing(layer) / "python" for layer in self.function.layers]
 
     def _existing(self, logical_id: str) -> Path:
@@ -52,10 +52,10 @@ class Artifact:
 def running_artifact(
     artifact: Artifact, variables: Mapping[str, str], *, adapter: Path | None = None
 ) -> Iterator[RuntimeApi]:
-    """Start the function with these variables, yield its Runtime API, and stop it at the end.
+    """Run the function with these environment variables until the context ends, and yield its Runtime API.
 
-    `adapter` is the web adapter's binary for a streaming function. If it is None, the fake adapter is used. After a
-    process has ended, all invocations fail with `Runtime.ExitError`.
+    `adapter` is the web adapter's binary for a streaming function. If `adapter` is None, the fake adapter is used. If a
+    process of the function ends, all invocations fail with `Runtime.ExitError`.
     """
     function = artifact.function
     with RuntimeApi(function_name=function.name, handler=function.handler) as api:
@@ -87,7 +87,7 @@ def _streaming(
             stack.enter_context(_process([str(adapter.resolve())], artifact, local, api))
         else:
             stack.enter_context(running_fake_adapter(api, port, local.get("AWS_LWA_READINESS_CHECK_PATH", "/")))
-        # The server is stopped before the adapter, so that the response for which the adapter waits ends.
+        # The server is stopped before the adapter, because the adapter waits until the server's response ends.
         stack.enter_context(_process([str(script)], artifact, local, api))
         yield
 

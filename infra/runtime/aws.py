@@ -1,7 +1,7 @@
 """Serves AWS on 127.0.0.1 with moto, for functions that run in separate processes.
 
-moto's server needs Flask and has no lock. Here a lock serialises all calls, because moto is not thread-safe and
-conditional writes must be exact. The service is read from the signature's credential scope.
+moto's own server needs Flask and has no lock. This server serialises all calls with a lock, because moto is not
+thread-safe and conditional writes must be exact. The AWS service is read from the signature's credential scope.
 """
 
 import re
@@ -27,7 +27,7 @@ class AwsHandler(LoopbackHandler):
     """Handles signed AWS calls with moto."""
 
     def do_GET(self) -> None:  # noqa: N802 -- http.server calls it by this name
-        """Serve a request of any method."""
+        """Serve a request with any HTTP method."""
         scope = _SCOPE.search(self.headers.get("Authorization", ""))
         if scope is None:
             self.read_body()
@@ -58,7 +58,7 @@ class AwsHandler(LoopbackHandler):
 def running_aws(port: int = 0) -> Iterator[Endpoint]:
     """Serve an empty AWS account on a port of 127.0.0.1, in a separate process, because moto's state is global.
 
-    The process ends when its stdin is closed, so it ends with this process.
+    The process ends when its stdin is closed, and therefore also when this process ends.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "infra.runtime.aws", str(port)],

@@ -24,7 +24,7 @@ BUILD_SECONDS = 600
 
 
 class BuildFailed(Exception):
-    """Raised if a makefile fails. The message contains the last lines of its output."""
+    """Raised if a code folder is missing or its makefile fails. The message contains the last lines of the output."""
 
 
 def machine_platform() -> str:
@@ -36,7 +36,7 @@ def machine_platform() -> str:
 def build_functions(template: Document, functions: Iterable[Function]) -> Path:
     """Build the functions and their layers if they are stale, and return the build folder.
 
-    Idempotent, and fast if nothing has changed. Raises BuildFailed.
+    Idempotent, and fast if nothing has changed. Raises BuildFailed if a build fails.
     """
     wanted = {function.logical_id: function.code for function in functions}
     for function in functions:

@@ -1,7 +1,7 @@
 """Builds the environment of a function's process from Lambda's variables, the template's variables and overrides.
 
-The process does not inherit variables. The override file has the format of `sam local invoke --env-vars` and can change
-only variables that the template declares for the function.
+The process does not inherit variables. The override file, or env file, has the format of `sam local invoke --env-vars`.
+It can change only variables that the template declares for the function.
 """
 
 import json
@@ -18,7 +18,10 @@ type Overrides = Mapping[str, Mapping[str, str]]
 
 
 def read_overrides(path: Path) -> Overrides:
-    """Read an env file: `{"Parameters": {…for all…}, "<LogicalId>": {…}}`. Raises TemplateInvalid."""
+    """Read an env file: `{"Parameters": {…}, "<LogicalId>": {…}}`. `Parameters` applies to all functions.
+
+    Raises TemplateInvalid if the file is missing or invalid.
+    """
     try:
         content = json.loads(path.read_text())
         return {
@@ -30,14 +33,14 @@ def read_overrides(path: Path) -> Overrides:
 
 
 def override(function: Function, overrides: Overrides) -> dict[str, str]:
-    """Return the function's variables, with the template's values replaced by the values of the file."""
+    """Return the function's variables, with the template's values replaced by the values in the env file."""
     given = {**overrides.get("Parameters", {}), **overrides.get(function.logical_id, {})}
     known = function.declared | set(function.environment)
     return {**function.environment, **{name: value for name, value in given.items() if name in known}}
 
 
 def lambda_environment(function: Function, task_root: Path, runtime_api: str) -> dict[str, str]:
-    """Return the variables that Lambda sets."""
+    """Return the environment variables that Lambda sets."""
     return {
         "AWS_LAMBDA_RUNTIME_API": runtime_api,
         "AWS_LAMBDA_FUNCTION_NAME": function.name,
@@ -58,7 +61,7 @@ def lambda_environment(function: Function, task_root: Path, runtime_api: str) ->
 
 
 def python_environment(paths: list[Path]) -> dict[str, str]:
-    """Return variables with which `python` imports only from these paths and the standard library.
+    """Return environment variables with which `python` imports only from these paths and the standard library.
 
     Python does not write bytecode into these paths.
     """
@@ -73,7 +76,7 @@ def python_environment(paths: list[Path]) -> dict[str, str]:
 
 
 def _interpreter_folder() -> Path:
-    """Create a folder whose `python` is this machine's interpreter without site-packages."""
+    """Return a folder whose `python` runs this machine's interpreter without site-packages. Create missing files."""
     folder = STATE / "runtime" / "bin"
     folder.mkdir(parents=True, exist_ok=True)
     interpreter = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"

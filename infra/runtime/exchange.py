@@ -1,6 +1,6 @@
 """Passes invocations to a runtime and returns its responses. A lock protects all state.
 
-Like a Lambda execution environment, it supports one runtime and one invocation at a time.
+Like a Lambda execution environment, an exchange supports one runtime and one invocation at a time.
 """
 
 import threading
@@ -28,7 +28,10 @@ class Pending:
 
     @property
     def began_at(self) -> float:
-        """When the runtime received the event, or when the invocation was created if it has not received it."""
+        """Return the time at which the runtime received the event.
+
+        Before that, return the time at which the invocation was created.
+        """
         return self.created_at if self.handed_at is None else self.handed_at
 
     def add(self, data: bytes) -> None:
@@ -56,7 +59,10 @@ class Exchange:
         self._closed = False
 
     def offer(self, pending: Pending) -> Invocation:
-        """Pass an event to the runtime and wait for the result. Raises RuntimeError while another invocation runs."""
+        """Pass an event to the runtime and wait for the result.
+
+        Raises RuntimeError while another invocation is in progress.
+        """
         with self._state:
             if self._current is not None:
                 raise RuntimeError("one invocation at a time")
@@ -74,7 +80,7 @@ class Exchange:
             return pending.result()
 
     def take(self) -> Pending | None:
-        """Wait for the next invocation. Called for the runtime. Returns None if the exchange is closed."""
+        """Wait for the next invocation and return it, or return None if the exchange is closed."""
         with self._state:
             while not self._closed:
                 current = self._current
@@ -85,13 +91,16 @@ class Exchange:
             return None
 
     def find(self, request_id: str) -> Pending | None:
-        """Return the current invocation if it has this id, otherwise None. Responses to other ids are rejected."""
+        """Return the current invocation if it has this request id, and otherwise None."""
         with self._state:
             current = self._current
         return current if current is not None and current.request_id == request_id else None
 
     def finish(self, pending: Pending, *, streamed: bool = False, error: FunctionError | None = None) -> None:
-        """End an invocation with its chunks, or with an error."""
+        """End an invocation with the received chunks, or with an error.
+
+        If `streamed` is true, the prelude is separated from the chunks.
+        """
         if streamed and pending.chunks:
             try:
                 pending.prelude, body = split_prelude(pending.chunks)
@@ -110,7 +119,7 @@ class Exchange:
             self._state.notify_all()
 
     def close(self) -> None:
-        """End all waits for an event."""
+        """End all calls that wait for an invocation or for the end of the exchange."""
         with self._state:
             self._closed = True
             self._state.notify_all()

@@ -1,8 +1,8 @@
 """Replaces the Lambda Web Adapter if its binary is not built: receives REST proxy events and sends streamed responses.
 
-It implements only the parts that REST events need: the readiness check, the request with the contexts of API Gateway
-and Lambda in headers that override the client's headers, the prelude, and the response body in chunks. `make
-conformance` runs the real adapter.
+The fake adapter implements only what REST events need: the readiness check, the request, the prelude, and the response
+body in chunks. The request has the contexts of API Gateway and Lambda in headers, which override the client's headers.
+`make conformance` runs the real adapter.
 """
 
 import base64
@@ -42,7 +42,7 @@ _HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "upgrade", "con
 
 @contextlib.contextmanager
 def running_fake_adapter(api: RuntimeApi, port: int, readiness_path: str) -> Iterator[None]:
-    """Serve the invocations of `api` from the web server on `port` until the context ends."""
+    """Forward the invocations of `api` to the web server on `port` until the context ends."""
     stopping = threading.Event()
     worker = threading.Thread(target=_serve, args=(api, port, readiness_path, stopping), daemon=True)
     worker.start()
@@ -111,7 +111,10 @@ def _answer(
 
 
 def web_request(event: dict[str, Any], about: dict[str, str]) -> tuple[str, str, bytes, dict[str, str]]:
-    """Convert a REST proxy event to method, target, body and headers. Raises KeyError for another event."""
+    """Return the method, target, body and headers of the HTTP request for a REST proxy event.
+
+    Raises KeyError for any other event.
+    """
     fields = event["requestContext"]
     context = {name: fields[name] for name in CONTEXT_FIELDS if name in fields}
     headers = {name.lower(): values[-1] for name, values in (event.get("multiValueHeaders") or {}).items()}

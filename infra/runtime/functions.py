@@ -1,4 +1,4 @@
-"""Reads the template's functions: handler, code, layers, environment, time-out."""
+"""Reads the template's functions with their handler, code, layers, environment variables and timeout."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ LAYER_TYPE = "AWS::Serverless::LayerVersion"
 class Function:
     """A function. `layers` are the logical ids of the layers that the template defines, in order.
 
-    `declared` also contains variables that a condition removes from `environment`.
+    `declared` contains the names of all variables, including those that a condition removes from `environment`.
     """
 
     logical_id: str
@@ -28,7 +28,7 @@ class Function:
 
     @property
     def streams(self) -> bool:
-        """Whether the function is a web server behind the Lambda Web Adapter."""
+        """Return whether the function is a web server behind the Lambda Web Adapter."""
         return self.environment.get("AWS_LAMBDA_EXEC_WRAPPER") == "/opt/bootstrap"
 
 
@@ -48,7 +48,10 @@ def read_functions(resolver: Resolver) -> dict[str, Function]:
 
 
 def find_function(functions: Mapping[str, Function], name: str) -> Function:
-    """Find a function by logical id, or by the short name of its folder: `chat`, `events.sweep`, `usage_stream`."""
+    """Return the function with this logical id or short name, such as `chat` or `usage_stream`.
+
+    Raises TemplateInvalid if the function does not exist.
+    """
     if name in functions:
         return functions[name]
     wanted = name.lower().replace("_", "").replace("-", "").replace(".", "")

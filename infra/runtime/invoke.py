@@ -1,7 +1,7 @@
 """`python -m infra.runtime.invoke --function chat --event tests/events/chat/answer.json`, used by `make invoke`.
 
-Prints the response as JSON to stdout, and logs and errors to stderr. The exit status is 1 if the function failed, and 2
-if it could not be run.
+The command prints the result as JSON to stdout, and logs to stderr. The exit status is 1 if the function failed, and 2
+if the function could not be run.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Runs child processes, each in a separate process group, until a context ends.
 
-If this process ends without leaving the context, the local stack's watchdog terminates them.
+If this process ends without leaving the context, the local stack's watchdog terminates the child processes.
 """
 
 import contextlib
@@ -21,9 +21,10 @@ STOP_SECONDS = 3.0
 def running(
     command: Sequence[str], *, folder: Path, environment: Mapping[str, str], on_end: Callable[[int], None]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command in a separate process group. `on_end` receives the exit status if it ends before the context.
+    """Run a command in a separate process group until the context ends.
 
-    The command's output is written to this process's stderr.
+    If the command ends before that, `on_end` is called with the exit status. The command's output is written to this
+    process's stderr.
     """
     process = subprocess.Popen(
         command, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=2, stderr=2, start_new_session=True

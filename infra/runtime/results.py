@@ -14,7 +14,7 @@ PRELUDE_END = bytes(8)
 
 @dataclass(frozen=True)
 class Chunk:
-    """A chunk of a response. `seconds` is its arrival time since the runtime received the event."""
+    """A chunk of a response. `seconds` is the time from the start of the invocation until the chunk arrived."""
 
     seconds: float
     data: bytes
@@ -22,7 +22,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class FunctionError:
-    """An error that the runtime reported, or that Lambda reports itself: `Sandbox.Timedout`, `Runtime.ExitError`."""
+    """An error that the runtime reported, or an error of Lambda itself, such as `Sandbox.Timedout`."""
 
     type: str
     message: str
@@ -31,7 +31,7 @@ class FunctionError:
 
 @dataclass(frozen=True)
 class Prelude:
-    """Status, headers and cookies, which precede the body of a streamed HTTP response."""
+    """The status, headers and cookies that precede the body of a streamed HTTP response."""
 
     status: int
     headers: Mapping[str, str]
@@ -40,7 +40,7 @@ class Prelude:
 
 @dataclass(frozen=True)
 class Invocation:
-    """A finished invocation. `payload` is the whole body without the prelude; `chunks` are its parts."""
+    """A finished invocation. `payload` is the whole body without the prelude. `chunks` are the parts of the body."""
 
     request_id: str
     status: Status
@@ -57,7 +57,7 @@ class Invocation:
 
 
 def split_prelude(chunks: list[Chunk]) -> tuple[Prelude, tuple[Chunk, ...]]:
-    """Separate the prelude of a streamed response from its body. The prelude may span several chunks.
+    """Return the prelude and the body of a streamed response. The prelude may span several chunks.
 
     Raises ValueError if the eight NUL bytes are missing or the bytes before them are not a prelude.
     """
@@ -84,7 +84,7 @@ def _read_prelude(raw: bytes) -> Prelude:
 
 
 def read_error(kind: str, body: bytes) -> FunctionError:
-    """Parse the error document that a runtime posts. An invalid document becomes the message."""
+    """Parse the error document that a runtime sends. If the document is invalid, its text is used as the message."""
     try:
         fields = json.loads(body)
         trace = fields.get("stackTrace") or ()

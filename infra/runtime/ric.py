@@ -1,7 +1,7 @@
-"""Provides a folder that contains only awslambdaric, copied from the development environment.
+"""Copies awslambdaric and its requirements from the development environment to a separate folder.
 
-On Lambda, awslambdaric is in /var/runtime, which comes after the function and its layers on the path. The development
-environment's other packages must not be importable.
+On Lambda, awslambdaric is in /var/runtime, which comes after the function and its layers on the import path. The other
+packages of the development environment must not be importable.
 """
 
 import shutil
@@ -14,7 +14,7 @@ from infra.runtime.environment import STATE
 
 
 def interface_client() -> Path:
-    """Return the folder. Copy the files again if the installed version has changed."""
+    """Return the folder with awslambdaric. Copy the files if the installed version has no folder yet."""
     wanted = distribution("awslambdaric")
     folder = STATE / "runtime" / f"awslambdaric-{wanted.version}"
     if not folder.is_dir():

@@ -1,7 +1,7 @@
 """Serves the routes of the Runtime API and the Extensions API that a runtime and the web adapter use.
 
 /2018-06-01/runtime/  GET invocation/next · POST invocation/{id}/response · POST invocation/{id}/error · POST init/error
-/2020-01-01/extension/  POST register · GET event/next (sends no events; returns when the runtime is stopped)
+/2020-01-01/extension/  POST register · GET event/next (sends no events, and returns when the runtime is stopped)
 """
 
 import base64
@@ -35,7 +35,7 @@ class Identity:
 
     @property
     def arn(self) -> str:
-        """The ARN in the context of each invocation."""
+        """Return the function's ARN, which is in the context of each invocation."""
         return FUNCTION_ARN + self.function_name
 
 
@@ -46,7 +46,7 @@ class RuntimeHandler(LoopbackHandler):
     identity: Identity
 
     def do_GET(self) -> None:  # noqa: N802 -- http.server calls it by this name
-        """Serve `invocation/next` and `event/next`, which block."""
+        """Serve `invocation/next`, which waits for an invocation, and `event/next`, which waits for the shutdown."""
         if self.path == "/2018-06-01/runtime/invocation/next":
             self._next_invocation()
         elif self.path == "/2020-01-01/extension/event/next":

@@ -1,6 +1,6 @@
 """Provides the services that a function needs outside AWS: a seeded AWS emulator and a model server on 127.0.0.1.
 
-If the local stack runs, its emulator and the environment of its functions are used instead. The command
+If the local stack is running, its emulator and the environment variables of its functions are used instead. The command
 `python -m infra.runtime.sandbox` serves the addresses in tests/events/env.json for `sam local invoke`.
 """
 
@@ -43,7 +43,10 @@ class Sandbox:
 
 @contextlib.contextmanager
 def own_sandbox(template: Document, *, aws_port: int = 0, model_port: int = 0) -> Iterator[Sandbox]:
-    """Start AWS and a model server on loopback, create the template's resources and seed them for tests/events."""
+    """Run an AWS emulator and a model server on 127.0.0.1 until the context ends.
+
+    The emulator has the template's resources and the objects that tests/events use.
+    """
     with running_aws(aws_port) as endpoint, model_server.running(model_port) as model:
         attributes = create_resources(Resolver(template), endpoint)
         ids = {logical_id: found["Ref"] for logical_id, found in attributes.items()}
@@ -53,7 +56,7 @@ def own_sandbox(template: Document, *, aws_port: int = 0, model_port: int = 0) -
 
 
 def stack_sandbox(template: Document) -> Sandbox | None:
-    """Return a sandbox that uses the local stack, or None if it does not run."""
+    """Return a sandbox that uses the local stack, or None if the local stack is not running."""
     endpoint = _stack_endpoint()
     if endpoint is None:
         return None
@@ -67,7 +70,7 @@ def stack_sandbox(template: Document) -> Sandbox | None:
 
 
 def _fill_and_seed(endpoint: Endpoint, ids: Mapping[str, str]) -> None:
-    """Fill empty secrets and add the tenants that the events name. Existing values are not changed."""
+    """Fill the empty secrets, and write the objects that tests/events use. Existing values are not changed."""
     arns = SecretArns(*(ids[f"{name.title()}Secret"] for name in SECRETS))
     client = endpoint.client("secretsmanager")
     fill_secrets(client, arns, anthropic_api_key="for the model server")
@@ -99,7 +102,7 @@ def _deployed_variables(name: str, endpoint: Endpoint) -> dict[str, str]:
 
 
 def main() -> None:
-    """Serve AWS and the model server at the addresses of the env file until interrupted."""
+    """Run the AWS emulator and the model server at the addresses in the env file until interrupted."""
     addresses = read_overrides(Path(ENV_FILE))["Parameters"]
     aws, model = (urlsplit(addresses[name]).port or 0 for name in ("AWS_ENDPOINT_URL", "ANTHROPIC_BASE_URL"))
     with (

@@ -1,6 +1,7 @@
 """Seeds a deployment with the objects that tests/events use: two tenants, each with an agent and a session, and keys.
 
-Uses the stores of the core layer and fixed ids. The keys are public: use them only on this machine. Idempotent.
+The objects have fixed ids and are written with the stores of the core layer. The keys are public: use them only on this
+machine. Seeding is idempotent.
 """
 
 from contextlib import suppress
@@ -31,7 +32,7 @@ _OPENING = "seed"
 
 @dataclass(frozen=True)
 class Seeded:
-    """A tenant that the events use. `owner` is the API key that owns its session."""
+    """A tenant that the events use. `owner` is the id of the API key that owns the tenant's session."""
 
     id: TenantId
     name: str

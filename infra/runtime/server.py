@@ -25,7 +25,7 @@ class LoopbackHandler(BaseHTTPRequestHandler):
     def answer(
         self, status: int, body: bytes = b"", headers: dict[str, str] | None = None, *, length: int | None = None
     ) -> None:
-        """Send a whole response. `length` is the Content-Length of a response to HEAD."""
+        """Send a complete response. `length` is the Content-Length of a response to a HEAD request."""
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
@@ -79,7 +79,7 @@ class _Server(socketserver.ThreadingTCPServer):
 
 
 class LoopbackServer:
-    """Runs a handler class in threads until it is stopped."""
+    """A server that runs a handler class in threads until the server is stopped."""
 
     def __init__(self, handler: type[LoopbackHandler], port: int = 0) -> None:
         self._server = _Server(("127.0.0.1", port), handler)
@@ -87,11 +87,11 @@ class LoopbackServer:
 
     @property
     def port(self) -> int:
-        """The server's port."""
+        """Return the server's port."""
         return int(self._server.server_address[1])
 
     def start(self) -> None:
-        """Start to serve requests."""
+        """Start the thread that accepts connections."""
         self._thread.start()
 
     def stop(self) -> None:

@@ -52,7 +52,7 @@ _Loader.add_multi_constructor("!", _construct)
 
 
 def read_template(path: Path = TEMPLATE) -> Document:
-    """Read a template and expand its short tags. Raises TemplateInvalid."""
+    """Read a template and expand its short tags. Raises TemplateInvalid if the file is not a template."""
     try:
         document = yaml.load(path.read_text(), _Loader)
     except (OSError, yaml.YAMLError) as error:

@@ -15,7 +15,7 @@ from pathlib import Path
 SERVICES = frozenset(
     {"apigatewaymanagementapi", "bedrock-runtime", "dynamodb", "events", "kms", "s3", "secretsmanager", "sqs", "sts"}
 )
-# Large generated packages of which only bytecode is included. Tracebacks show their line numbers, but not the lines.
+# Large generated packages of which only bytecode is included. Tracebacks show line numbers without the source lines.
 SOURCELESS = ("anthropic",)
 # Includes cffi's compiler, because extensions that use cffi need only its backend.
 USELESS = (
@@ -47,7 +47,10 @@ def trim(site: Path) -> None:
 
 
 def compile_tree(site: Path) -> None:
-    """Write bytecode next to the sources, or instead of them for SOURCELESS. Raises SystemExit if this fails."""
+    """Compile all modules to bytecode, and remove the sources of the packages in `SOURCELESS`.
+
+    Raises `SystemExit` if a module does not compile.
+    """
     whole = [site / package for package in SOURCELESS if (site / package).is_dir()]
     for package in whole:
         _compile(package, site, in_place=True)

@@ -1,6 +1,6 @@
-"""The contract of a streaming function with its adapter.
+"""Checks of the contract between a streaming function and its adapter.
 
-It is checked on the real Lambda Web Adapter (conformance) and on the fake adapter (unit tests).
+The conformance tests run the checks on the real Lambda Web Adapter. The unit tests run them on the fake adapter.
 """
 
 import itertools
@@ -14,7 +14,7 @@ from tests.artifacts.running import read_event
 
 
 def rest_event(path: str, *, method: str = "POST", body: str | None = "{}", **headers: str) -> bytes:
-    """Build a REST proxy event like the events in tests/events. Header names have `_` for `-`."""
+    """Build a REST proxy event like the events in tests/events. In header names, write `_` for `-`."""
     event = read_event("chat/answer")
     sent = event["headers"] | {name.replace("_", "-"): value for name, value in headers.items()}
     event |= {
@@ -64,7 +64,10 @@ def check_forged_context_is_replaced(api: RuntimeApi) -> None:
 
 
 def check_tenant_header_of_the_client_passes(api: RuntimeApi) -> None:
-    """Check that the adapter forwards the client's header. The function must therefore never read it."""
+    """Check that the adapter forwards the client's `x-amz-tenant-id` header.
+
+    A client can forge this header, so functions must not read it.
+    """
     seen: Any = succeed(api, rest_event("/v1/echo", x_amz_tenant_id="ten_forged")).json()
     assert ["x-amz-tenant-id", "ten_forged"] in [[name.lower(), value] for name, value in seen["headers"]]
 

@@ -1,4 +1,4 @@
-"""Builds functions for tests of the runtime: a handler with a layer, and a web server of the standard library."""
+"""Builders of functions for tests of the runtime: a handler with a layer, and a standard-library web server."""
 
 from pathlib import Path
 
@@ -84,7 +84,7 @@ ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Web).serve_forever()
 
 
 def handler_artifact(build: Path, handler: str = "handlers.handler", **variables: str) -> Artifact:
-    """Create a buffered function with one layer, in the layout of a build."""
+    """Create the build of a buffered function with one layer, and return its artifact."""
     task, layer = build / "PlainFunction", build / "PlainLayer" / "python"
     for folder in (task, layer):
         folder.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,10 @@ def handler_artifact(build: Path, handler: str = "handlers.handler", **variables
 
 
 def web_artifact(build: Path) -> Artifact:
-    """Create a streaming function: `run.sh`, which starts a web server, and the adapter's variables."""
+    """Create the build of a streaming function, and return its artifact.
+
+    `run.sh` starts a web server. The environment contains the variables of the Lambda Web Adapter.
+    """
     task = build / "WebFunction"
     task.mkdir(parents=True, exist_ok=True)
     (task / "web.py").write_text(WEB)

@@ -1,4 +1,4 @@
-"""Runs built functions in one sandbox. Each function starts on first use and stops at the end."""
+"""Built functions that run in one sandbox. A function starts at its first invocation and stops with the sandbox."""
 
 import contextlib
 import json
@@ -21,7 +21,10 @@ EVENTS = ENV_FILE.parent
 
 @dataclass
 class Fleet:
-    """The template's functions, built for this machine. `adapter` is the real web adapter or None."""
+    """The template's functions, built for this machine.
+
+    `adapter` is the path of the real Lambda Web Adapter, or None for the fake adapter.
+    """
 
     sandbox: Sandbox
     build: Path
@@ -30,7 +33,7 @@ class Fleet:
     _running: dict[str, RuntimeApi] = field(default_factory=dict)
 
     def invoke(self, name: str, event: bytes, timeout_seconds: float = 20) -> Invocation:
-        """Invoke a function. Its name is the name of its folder below tests/events."""
+        """Invoke a function. `name` is its short name, such as `chat`."""
         if name not in self._running:
             function = find_function(self.sandbox.functions, name)
             environment = self.sandbox.environment(function, read_overrides(ENV_FILE))
@@ -42,7 +45,7 @@ class Fleet:
 
 @contextlib.contextmanager
 def running_fleet(adapter: Path | None = None) -> Iterator[Fleet]:
-    """Build outdated functions and start the sandbox. Stop all processes at the end."""
+    """Build outdated functions, start the sandbox, and yield the functions. Afterwards, stop all processes."""
     template = read_template()
     with contextlib.ExitStack() as stack:
         sandbox = stack.enter_context(own_sandbox(template))
@@ -51,11 +54,11 @@ def running_fleet(adapter: Path | None = None) -> Iterator[Fleet]:
 
 
 def read_event(name: str) -> dict[str, Any]:
-    """Read an event of tests/events by name, such as `chat/answer`."""
+    """Read the event in tests/events with this name, such as `chat/answer`."""
     event: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_bytes())
     return event
 
 
 def list_events() -> list[str]:
-    """Return the names of all events."""
+    """Return the names of all events in tests/events, sorted."""
     return sorted(str(path.relative_to(EVENTS).with_suffix("")) for path in EVENTS.glob("*/*.json"))

@@ -1,4 +1,7 @@
-"""Runs every event of tests/events on the built function, which can read only its artifact and layers."""
+"""Invocations of the built functions with every event in tests/events.
+
+A function can import only its artifact, its layers and the standard library.
+"""
 
 import base64
 import json
@@ -14,7 +17,7 @@ from tests.artifacts.running import Fleet, list_events, read_event, running_flee
 
 pytestmark = [pytest.mark.loopback, pytest.mark.timeout(300)]
 
-# Status of the HTTP response, and fields of its body.
+# Event name -> status of the HTTP response, and some fields of its body.
 HTTP: dict[str, tuple[int, dict[str, object]]] = {
     "identity/me": (200, {"plan": "pro", "role": None}),
     "identity/jwks": (200, {}),
@@ -84,7 +87,7 @@ def succeed(fleet: Fleet, name: str) -> Invocation:
 
 
 def http_answer(result: Invocation) -> tuple[int, dict[str, str], bytes]:
-    """Return status, headers and body of a streamed answer, or of the object that a buffered function returns."""
+    """Return the status, headers and body of a response from a streaming or buffered function."""
     if result.prelude is not None:
         return result.prelude.status, dict(result.prelude.headers), result.payload
     answer: Any = result.json()

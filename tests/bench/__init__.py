@@ -1,1 +1,1 @@
-"""`make bench`: measures the cost of admission, settlement and turns, without assertions (infra/docs/bench.md)."""
+"""`make bench` measures the cost of admission, settlement and turns, without assertions (infra/docs/bench.md)."""

@@ -1,4 +1,4 @@
-"""`python -m tests.bench`: prints tables and writes .local/bench.json. It runs for at most five minutes."""
+"""`python -m tests.bench` runs all measurements, prints tables and writes .local/bench.json in at most five minutes."""
 
 import json
 import platform
@@ -45,7 +45,7 @@ class TimeIsOver(BaseException):
 
 
 def main() -> int:
-    """Run all measurements. Return 2 if a prerequisite is missing, 1 if a measurement failed."""
+    """Run all measurements. Return 2 if a prerequisite is missing, 1 if a measurement failed, and 0 otherwise."""
     signal.signal(signal.SIGALRM, _stop)
     signal.alarm(SECONDS_MAX)
     found: dict[str, Any] = {"measured_at": format_time(read_clock())}
@@ -73,7 +73,10 @@ def main() -> int:
 
 
 def _measure_table(found: dict[str, Any]) -> None:
-    """Run the measurements that need only DynamoDB Local. `found` contains the results if the time limit is reached."""
+    """Run the measurements that need only DynamoDB Local.
+
+    Each result is added to `found` at once, so that it is not lost if the time limit is reached later.
+    """
     with empty_table() as (url, physical):
         baseline = measure_baseline(physical)
         found["admission"] = measure_admission(physical, baseline)
@@ -81,14 +84,14 @@ def _measure_table(found: dict[str, Any]) -> None:
         found["scattered"] = measure_scattered(physical)
         found["slots"] = measure_slots(physical, url, baseline)
         found["policy"] = measure_policy(physical)
-    with empty_table() as (_, physical):  # a second server, because thousands of transactions slow a server down
+    with empty_table() as (_, physical):  # a new server, because thousands of transactions slow down a server
         found["aggregates"] = measure_aggregates(physical)
     found["authorizer"] = measure_import()
 
 
 @contextmanager
 def empty_table() -> Iterator[tuple[str, PhysicalTable]]:
-    """Run a DynamoDB Local with an empty table. Yield its URL, and the table with a function's client."""
+    """Run DynamoDB Local with an empty table. Yield its URL, and the table with a function's client configuration."""
     with running_dynamodb() as dynamodb:
         create_table(dynamodb.client("dynamodb"), table_definition(Resolver(read_template())), "bench")
         yield dynamodb.url, production_table(dynamodb.url, "bench")

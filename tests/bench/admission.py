@@ -1,5 +1,7 @@
-"""Measures admission, extension, renewal, settlement and rejection on DynamoDB Local, sequentially, by number of
-scopes. The baseline is one conditional UpdateItem of a small item with the same client.
+"""Measurements of admission, extension, lease renewal, settlement and rejection on DynamoDB Local.
+
+The calls are sequential. The results are listed by scopes, with and without a platform limit. The baseline is one
+conditional UpdateItem of a small item with the same client.
 """
 
 from dataclasses import dataclass
@@ -43,9 +45,9 @@ def measure_baseline(physical: PhysicalTable) -> Series:
 
 
 def measure_admission(physical: PhysicalTable, baseline: Series) -> dict[str, Figures]:
-    """Return the measurements of each kind of call by number of scopes.
+    """Return the measurements of each operation, by scopes and platform limit.
 
-    The admission items are read first, as in a turn.
+    The admission items are read before each admission, as in a turn.
     """
     found = {baseline.name: baseline.figures()}
     platform = PlatformLimit(PlatformTable(physical), 100, read_clock)
@@ -62,7 +64,7 @@ def measure_admission(physical: PhysicalTable, baseline: Series) -> dict[str, Fi
 
 @dataclass(frozen=True)
 class Caller:
-    """Makes the calls of one tenant."""
+    """The measured calls of one tenant."""
 
     physical: PhysicalTable
     scopes: tuple[ScopeLimits, ...]

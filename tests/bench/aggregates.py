@@ -1,4 +1,4 @@
-"""Measures the cost of usage aggregates for the stream of settled runs of one tenant and of a thousand tenants."""
+"""Measurements of the cost of usage aggregates, for settled runs of one tenant and of a thousand tenants."""
 
 from atrium.bootstrap import Runtime
 from atrium.kernel.clock import read_clock
@@ -13,7 +13,7 @@ from tests.builders.ledger import build_entry, stream_record
 
 ENTRIES = 1_000
 BATCH = 100
-"""Records in one batch of the stream, as in the template."""
+"""Number of stream records in one batch, as in template.yaml."""
 
 
 def measure_aggregates(physical: PhysicalTable) -> dict[str, Figures]:

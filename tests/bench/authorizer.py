@@ -1,4 +1,4 @@
-"""Measures the cost before every call: the authorizer's cold import, and a policy decision from cached policies."""
+"""Measurements of the authorizer's cold import and of a policy decision with cached policies."""
 
 import statistics
 import subprocess
@@ -17,7 +17,7 @@ POLICIES = 50
 
 
 def measure_import() -> dict[str, float]:
-    """Return the time of importing the authorizer in a new process, without the start of the interpreter."""
+    """Return the median times in ms to start the interpreter and to import the authorizer in a new process."""
     bare = statistics.median(_run("pass") for _ in range(IMPORTS))
     whole = statistics.median(_run("import functions.authorizer.app") for _ in range(IMPORTS))
     return {"interpreter_ms": round(bare * 1000, 1), "import_ms": round((whole - bare) * 1000, 1)}
@@ -30,7 +30,7 @@ def _run(code: str) -> float:
 
 
 def measure_policy(physical: PhysicalTable) -> dict[str, float]:
-    """Return the time of a guard's decision with cached policies, and the time of reading the policies."""
+    """Return the time of a guard's first decision, which reads the policies, and of decisions with cached policies."""
     policy_env = PolicyEnv(physical)
     for number in range(POLICIES):
         policy_env.create(name=f"policy {number}", resources=(f"tool:tool_{number}",))

@@ -1,8 +1,10 @@
-"""Measures the time to first byte of a new chat process: `python -m tests.bench.cold_start [runs]`.
+"""`python -m tests.bench.cold_start [runs]` measures the time to first byte of a new chat process.
 
-Starts the built chat function as Lambda does, `runs` times, and sends two streamed turns to each process. Init ends
-when the readiness path responds. A call begins when its event is passed to the function. The first byte is the first
-byte of the `start` event. The first text is the first text of the model. Prints median and minimum in ms.
+The script starts the built chat function `runs` times, in the same way as Lambda, and sends two streamed turns to each
+process. It prints the median and the minimum of each time in ms.
+
+Init ends when the readiness path responds. A call begins when its event is passed to the function. The first byte is
+the first byte of the `start` event. The first text is the first text from the model.
 """
 
 import statistics

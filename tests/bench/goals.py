@@ -1,4 +1,4 @@
-"""The performance goals of the design, each with the location of its measured value."""
+"""The performance goals of the design. Each goal contains the path of its measured value in the results."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,7 @@ GOALS: tuple[tuple[str, tuple[str, str, str], float], ...] = (
 
 
 def check_goals(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return each goal with the measured value, and whether the value meets the goal."""
+    """Return each goal with its measured value and its status: met, missed or not measured."""
     goals = []
     for name, path, most in GOALS:
         measured: Any = found

@@ -32,14 +32,14 @@ def production_table(url: str, name: str) -> PhysicalTable:
 
 
 def percentile(values: list[float], part: float) -> float:
-    """Return the percentile of the values, by the nearest-rank method."""
+    """Return a percentile of the values without interpolation. `part` is between 0 and 1."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(part * len(ordered)))]
 
 
 @dataclass
 class Consumed:
-    """Capacity consumed by calls to the table. Thread-safe."""
+    """The capacity that calls to the table consumed. Thread-safe."""
 
     noted: list[tuple[str, float]] = field(default_factory=list)
 
@@ -54,10 +54,11 @@ class Consumed:
 
 @contextmanager
 def consuming(table: PhysicalTable) -> Iterator[Consumed]:
-    """Request the consumed capacity of every call.
+    """Request the consumed capacity of every call to the table. Yield the recorded capacity.
 
-    DynamoDB reports no capacity for a failed conditional write. DynamoDB Local reports only one operation of a
-    transaction. Here each operation counts two units, as on AWS for an item of at most 1 kB without index.
+    DynamoDB reports no capacity for a failed conditional write. DynamoDB Local reports the capacity of only one
+    operation of a transaction. Therefore, each operation of a transaction is counted as two units, the cost on AWS for
+    an item of at most 1 kB without an index.
     """
     consumed = Consumed()
 
@@ -83,7 +84,10 @@ def consuming(table: PhysicalTable) -> Iterator[Consumed]:
 
 @dataclass
 class Series:
-    """Results of one repeated call. `cpu` is the CPU time of the whole process, so measure one series at a time."""
+    """The results of one repeated call.
+
+    `cpu` contains the CPU time of the whole process, so do not measure several calls concurrently.
+    """
 
     name: str
     times: list[float] = field(default_factory=list)
@@ -95,7 +99,7 @@ class Series:
     def measure[**P, Answer](
         self, table: PhysicalTable, act: Callable[P, Answer], *arguments: P.args, **named: P.kwargs
     ) -> Answer:
-        """Run the call once and record its time and consumption."""
+        """Run the call once and record its time and its consumed capacity."""
         with consuming(table) as consumed:
             began, cpu = time.perf_counter(), time.process_time()
             answer = act(*arguments, **named)
@@ -107,7 +111,7 @@ class Series:
         return answer
 
     def figures(self, baseline: "Series | None" = None) -> Figures:
-        """Return means and percentiles. `ratio_p50` is relative to the baseline of the same run."""
+        """Return means and percentiles. `ratio_p50` is the ratio of the median time to the baseline's median time."""
         count = len(self.times)
         base = baseline or self
         return {

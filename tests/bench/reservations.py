@@ -1,4 +1,4 @@
-"""Measures the ratio of reserved to used amounts of runs, with mixed turns over HTTP on the local stack.
+"""Measurement of the ratio of reserved to used tokens and money, for mixed turns over HTTP on the local stack.
 
 A reservation is an upper bound: it counts prompt bytes as tokens and assumes the longest answer at the highest price.
 The ratio shows how much of a limit a running turn blocks for other turns.
@@ -22,14 +22,14 @@ MESSAGES = (
     "Message {number}: read this and say yes. " + "A sentence that is read and not answered. " * 60,
     "Message {number}: what is 12*7?",
 )
-"""A short message, a long answer, a long prompt, and a tool call.
+"""Messages for a short turn, a long answer, a long prompt, and a tool call.
 
-The tool call needs two model calls, and its last reservation is used.
+The turn with a tool call makes two model calls. The reservation of the second call is measured.
 """
 
 
 def measure_reservations(stack: dict[str, Any], runs: Sequence[str]) -> dict[str, float]:
-    """Return reserved ÷ used of ended runs, in tokens and in money."""
+    """Return the ratios of reserved to used tokens and money of ended runs."""
     tenant = TenantId(stack["tenants"][0]["id"])
     endpoint = Endpoint(stack["endpoint_url"])
     table = TenantTable(PhysicalTable(endpoint.client("dynamodb"), stack["table"]), tenant)

@@ -1,8 +1,8 @@
-"""Simulates turns of many tenants under a platform limit.
+"""Simulation of turns of many tenants under a platform limit.
 
-Measures how often a turn is rejected although slots are free. Time is simulated, and the table is real. All events
-within a tenth of a second happen at once, in eight threads. Calls therefore race more often than on AWS, where a call
-takes some milliseconds.
+It measures how often a turn is rejected although slots are free. The time is simulated, and the table is real. All
+events within a tenth of a second happen at once, in eight threads. Therefore, calls race more often than on AWS, where
+a call takes a few milliseconds.
 """
 
 import random
@@ -24,7 +24,7 @@ TURN_SECONDS = 6
 STEP_SECONDS = 0.1
 THREADS = 8
 LOADS = ((10, 100, 180), (50, 500, 60))
-"""Turns per second, platform limit, simulated seconds."""
+"""Each load: turns per second, platform limit, and duration in simulated seconds."""
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Clock:
 
 
 def measure_scattered(physical: PhysicalTable) -> dict[str, Figures]:
-    """Return the rejections of each load."""
+    """Run each load. Return the number of rejected turns and the consumed capacity of each load."""
     found = {}
     for rate, maximum, seconds in LOADS:
         table = PlatformTable(physical)
@@ -58,7 +58,7 @@ def measure_scattered(physical: PhysicalTable) -> dict[str, Figures]:
 
 @dataclass
 class Load:
-    """A simulation.
+    """The simulation of one load.
 
     `rejected` is the number of turns that were rejected while fewer turns than the limit were running.
     """

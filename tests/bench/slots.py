@@ -1,6 +1,7 @@
-"""Measures admission and settlement with 1, 10, 50 and 128 occupied slots, and the turns per second of one item.
+"""Measurements of admission and settlement with up to 128 occupied slots, and of the turns per second of one item.
 
-The baseline is the same number of callers with two plain conditional writes of a small item per turn.
+For comparison, the same number of callers makes one read and two conditional writes of a small item in place of each
+turn.
 """
 
 import time
@@ -27,14 +28,17 @@ CALLS = 40
 PROCESSES, THREADS = 8, 8
 SECONDS = 5
 UNITS_PER_SECOND = 1_000
-"""Write units per second that AWS provides for one partition."""
+"""The write units per second that AWS provides for one partition."""
 SCOPES = (replace(TENANT, limits={**TENANT.limits, "concurrent_turns": -1}),)
 USED = Used(700, 400_000)
 
 
 @dataclass(frozen=True)
 class Load:
-    """The load of one process. `callers` is the number of callers of all processes together."""
+    """The load of one process.
+
+    `callers` is the number of callers in all processes. `is_peer` selects the baseline calls.
+    """
 
     url: str
     table_name: str
@@ -79,13 +83,13 @@ def _tenant_with(physical: PhysicalTable, slots: int) -> tuple[TenantId, QuotaSe
     service = QuotaService(TenantTable(physical, tenant), read_clock)
     taken = 0
     while taken < slots:
-        with suppress(Unavailable):  # can be raised on a busy machine
+        with suppress(Unavailable):  # raised if DynamoDB Local is too slow on a busy machine
             taken += isinstance(service.admit(new_request(), SCOPES), Admitted)
     return tenant, service
 
 
 def _measure_calls(physical: PhysicalTable, taken: int) -> tuple[Series, Series]:
-    """Measure the admission that takes the last of `taken` slots, and its settlement."""
+    """Measure the admission that occupies the last of `taken` slots, and the settlement of its reservation."""
     _, service = _tenant_with(physical, taken - 1)
     admit, settle = Series("admit"), Series("settle")
     for _ in range(CALLS):
@@ -97,14 +101,14 @@ def _measure_calls(physical: PhysicalTable, taken: int) -> tuple[Series, Series]
 
 
 def _run(processes: ProcessPoolExecutor, load: Load) -> tuple[int, int]:
-    """Return the number of completed turns, and the number of failures of the table."""
+    """Run the load in all processes. Return the number of completed turns and the number of failed turns."""
     at = time.time() + 0.5
     found = list(processes.map(call, [replace(load, number=number, start_at=at) for number in range(PROCESSES)]))
     return sum(done for done, _ in found), sum(failed for _, failed in found)
 
 
 def call(load: Load) -> tuple[int, int]:
-    """Run turns from the callers of this process until the time has elapsed."""
+    """Run turns in the threads of this process for `SECONDS`. Return the numbers of completed and failed turns."""
     threads = load.callers // PROCESSES + (load.number < load.callers % PROCESSES)
     table = TenantTable(production_table(load.url, load.table_name), load.tenant)
     act = _peer(table) if load.is_peer else _turn(QuotaService(table, read_clock))

@@ -1,8 +1,8 @@
-"""`python -m tests.bench.trace`: lists our files and functions that a warm `POST /v1/chat` executes, on moto.
+"""`python -m tests.bench.trace` lists our files and functions that a warm `POST /v1/chat` executes, on moto.
 
-The turn continues a session and answers without tools. The model is the local model server, called by production's
-adapter. Admission is everything in `atrium.quotas` and the functions that it calls. Module bodies, class bodies and
-generator expressions are omitted.
+The turn continues a session and calls no tool. The model is the local model server, called through the adapter that
+production uses. The admission list contains the functions of `atrium.quotas` and the functions that they call. Module
+bodies, class bodies and generator expressions are omitted.
 """
 
 import sys
@@ -32,7 +32,7 @@ _monitoring = sys.monitoring
 
 @dataclass(slots=True)
 class Trace:
-    """The executed functions by file, in total and for admission."""
+    """The executed functions by file: all functions, and the functions of admission."""
 
     all: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     admission: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -49,7 +49,7 @@ class Trace:
 
 
 def main() -> None:
-    """Print the trace and the maximum number of files."""
+    """Print the trace, and the permitted number of files."""
     with _api_env() as api_env:
         client = api_env.chat_as()
         session = client.post("/v1/chat", json={"message": "Hi"}).json()["session_id"]
@@ -76,7 +76,7 @@ def _api_env() -> Iterator[ApiEnv]:
 
 @contextmanager
 def _traced() -> Iterator[Trace]:
-    """Record the start of each of our functions, in any thread."""
+    """Record each of our functions that is called in any thread. Yield the trace."""
     trace, tool = Trace(), _monitoring.PROFILER_ID
     _monitoring.use_tool_id(tool, "trace")
     _monitoring.register_callback(tool, _monitoring.events.PY_START, lambda code, _: trace.note(code, sys._getframe(1)))

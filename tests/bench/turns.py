@@ -1,6 +1,6 @@
-"""Measures whole turns over HTTP on the local stack, compared with the same message sent directly to the model server.
+"""Measurements of turns over HTTP on the local stack, and of the same messages sent directly to the model server.
 
-The difference is the platform's overhead. The ratio depends less on the machine than the milliseconds do.
+The difference is the platform's overhead. The ratio depends less on the machine than the times in ms do.
 """
 
 import http.client
@@ -27,12 +27,15 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class StackFailed(Exception):
-    """The local stack could not be started. The message is one line."""
+    """The local stack failed to start or to answer a call. The message is one line."""
 
 
 @contextmanager
 def running_stack() -> Iterator[dict[str, Any]]:
-    """Run a local stack of this folder on a free port. Raise StackFailed if a stack is already running."""
+    """Run a local stack of this folder on a free port. Yield its description.
+
+    Raise StackFailed if the stack does not start, for example because another stack is running in this folder.
+    """
     environment = {**os.environ, "PORT": str(free_port())}
     for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "DETACH"):
         environment.pop(name, None)
@@ -96,7 +99,7 @@ def measure_turns(stack: dict[str, Any]) -> dict[str, float]:
 
 
 def run_mixed(stack: dict[str, Any], messages: Sequence[str], rounds: int) -> list[str]:
-    """Run each of some turns a number of times. Return their runs."""
+    """Send each message `rounds` times. Return the ids of the runs."""
     platform, key = Connection(stack["base_url"]), {"authorization": f"Bearer {stack['tenants'][0]['api_key']}"}
     runs = []
     for number in range(rounds):
@@ -107,7 +110,7 @@ def run_mixed(stack: dict[str, Any], messages: Sequence[str], rounds: int) -> li
 
 
 class Connection:
-    """One persistent connection, and the body of its last response."""
+    """A persistent HTTP connection. `content` is the body of the last response."""
 
     def __init__(self, url: str) -> None:
         self.content = b""
@@ -124,7 +127,7 @@ class Connection:
 
 
 def _platform_cpu(stack: int) -> float:
-    """Return the CPU seconds of the stack's function processes, without emulator and model server."""
+    """Return the CPU seconds of the stack's function processes, without the emulator and the model server."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

@@ -1,4 +1,4 @@
-"""Measures a whole turn in an existing session on DynamoDB Local, with a scripted model and without HTTP."""
+"""Measurements of a turn in an existing session on DynamoDB Local, with a scripted model and without HTTP."""
 
 from dataclasses import dataclass
 from typing import Any, cast
@@ -15,12 +15,12 @@ from tests.builders.tenant_env import OTHER_TENANT, TENANT, TenantEnv
 
 TURNS = 40
 VARIANTS = (("platform limit off", None, 1), ("platform limit on", 100, 1), ("off, 50 slots taken", None, 50))
-"""Name, platform limit, number of the tenant's occupied slots during the turn."""
+"""Each variant: name, platform limit, and number of slots that the tenant occupies during the turn."""
 
 
 @dataclass
 class Bench(TenantEnv):
-    """The services of a tenant, optionally with a platform limit. Short content needs no bucket."""
+    """The services of a tenant, optionally with a platform limit. No bucket is needed, because the content is short."""
 
     platform: PlatformLimit | None = None
 
@@ -29,7 +29,7 @@ class Bench(TenantEnv):
 
 
 def measure_turn(physical: PhysicalTable, baseline: Series) -> dict[str, Figures]:
-    """Return the measurements of a turn without the platform limit, with it, and with many concurrent turns."""
+    """Return the measurements of a turn without a platform limit, with a platform limit, and with 50 occupied slots."""
     bench = Bench(physical, Bucket(cast("Any", None), "none"))
     for tenant in (TENANT, OTHER_TENANT):
         bench.add_tenant(tenant)

@@ -1,7 +1,7 @@
-"""The chat, session and agent applications over one `TenantEnv`, with the model server behind the real SDK.
+"""The chat, session and admin applications on one `TenantEnv`. The real SDK calls the model server.
 
-Chat is served on loopback as `run.sh` serves it, because a test client does not deliver answers incrementally. The
-caller's context is in the header that the Lambda Web Adapter writes.
+Chat is served on loopback, as `run.sh` serves it, because a test client does not deliver a response incrementally.
+Requests to chat have the header in which the Lambda Web Adapter passes the caller's context.
 """
 
 import json
@@ -57,7 +57,7 @@ class TickingClock(TurnedClock):
 
 @dataclass
 class Holder:
-    """Stores the runtime of the served application. Each test sets it."""
+    """The source of the served application's runtime. Each test sets `runtime`."""
 
     runtime: Runtime | None = None
 
@@ -68,7 +68,7 @@ class Holder:
 
 @contextmanager
 def serving(app: FastAPI) -> Iterator[str]:
-    """Serve an application in a thread and yield its address."""
+    """Serve an application in a thread, and yield its URL."""
     config = uvicorn.Config(
         app, loop="asyncio", http="h11", ws="none", lifespan="off", log_config=None, access_log=False,
         timeout_graceful_shutdown=1,
@@ -89,7 +89,7 @@ def serving(app: FastAPI) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Sent:
-    """A received server-sent event, with the seconds since the call."""
+    """A received server-sent event. `seconds` is the time since the stream's first read."""
 
     id: int
     event: str
@@ -99,7 +99,7 @@ class Sent:
 
 @dataclass
 class ApiEnv:
-    """The functions, and the services that they call."""
+    """The applications, and the services that they call."""
 
     tenant_env: TenantEnv
     server: ModelServer
@@ -114,7 +114,7 @@ class ApiEnv:
     def chat_as(
         self, fields: Fields | None = OWN, *, stage_prefix: str = "", remaining_seconds: float = 900
     ) -> httpx2.Client:
-        """Return a client of the chat function with these fields of the authorizer's context."""
+        """Return a client of the chat function. `fields` is the authorizer's context, or None without an authorizer."""
 
         def add_context(request: httpx2.Request) -> None:
             context = request_context(request.url.path, fields, stage_prefix=stage_prefix)
@@ -127,7 +127,7 @@ class ApiEnv:
         return client
 
     def sent_bodies(self) -> list[dict[str, Any]]:
-        """Return the requests that the model server received, oldest first."""
+        """Return the bodies of the requests that the model server received, oldest first."""
         return [record.body for record in self.server.requests() if isinstance(record.body, dict)]
 
     def reported_usage(self) -> list[Usage]:
@@ -143,7 +143,7 @@ class ApiEnv:
         return int((self.tenant_env.table(tenant).get(keys.tenant()) or {})["config_version"])
 
     def events(self, kind: EventType, tenant: TenantId = TENANT) -> list[AuditEvent]:
-        """Return the tenant's audit events of that type, newest first."""
+        """Return the tenant's audit events of type `kind`, newest first (at most 100)."""
         audit = open_audit(context_of(tenant=tenant), self.tenant_env.table(tenant), self.tenant_env.clock)
         return audit.list(make_query(now=self.tenant_env.clock(), type=kind), PageRequest(100)).items
 
@@ -156,7 +156,7 @@ class ApiEnv:
 
 @contextmanager
 def open_api_env(tenant_env: TenantEnv, server: ModelServer, url: str, holder: Holder) -> Iterator[ApiEnv]:
-    """Yield the applications over a `TenantEnv`. Afterwards wait until no turn is running and no connection is open."""
+    """Yield the applications of a `TenantEnv`. Afterwards, close their clients and wait until no turn is running."""
     tenant_env.clock = TickingClock()
     environment = {"ANTHROPIC_BASE_URL": server.url, "ANTHROPIC_API_KEY": "a-key-of-tests"}
     runtime = build_runtime(environment, table=tenant_env.physical, clock=tenant_env.clock)()
@@ -165,7 +165,7 @@ def open_api_env(tenant_env: TenantEnv, server: ModelServer, url: str, holder: H
     server.reset()
     api_env = ApiEnv(tenant_env, server, url, holder)
     level = logs.logger().log_level
-    logs.logger().setLevel("CRITICAL")  # its log lines come from other threads, so tests could not capture them
+    logs.logger().setLevel("CRITICAL")  # other threads write log lines, which tests cannot capture
     try:
         yield api_env
     finally:
@@ -183,7 +183,7 @@ def wait_until(holds: Any, seconds: float = 15) -> None:
 
 
 def read_events(response: httpx2.Response) -> Iterator[Sent | None]:
-    """Yield the events of a stream as they arrive, and None for each comment. Validate the format strictly."""
+    """Yield the events of a stream as they arrive, and None for each comment. Assert that the format is valid."""
     began = time.monotonic()
     buffer = ""
     for text in response.iter_text():
@@ -205,7 +205,7 @@ def _read_block(block: str, seconds: float) -> Sent | None:
 
 
 def stream(client: httpx2.Client, message: str, headers: Mapping[str, str] | None = None, **body: Any) -> list[Sent]:
-    """Send a message and read its whole stream."""
+    """Send a message, and return all events of its stream."""
     with client.stream("POST", "/v1/chat/stream", json={"message": message, **body}, headers=headers) as response:
         assert response.status_code == 200, response.read()
         assert response.headers["content-type"].startswith("text/event-stream")
@@ -213,7 +213,7 @@ def stream(client: httpx2.Client, message: str, headers: Mapping[str, str] | Non
 
 
 def start_stream(client: httpx2.Client, message: str) -> tuple[str, threading.Thread]:
-    """Stream a message in a thread. Return the run's id when the run has started, and the thread."""
+    """Send a message in a thread, and wait for the start event. Return the run's id and the thread."""
     started: list[str] = []
 
     def send() -> None:

@@ -1,4 +1,4 @@
-"""Credentials that an attacker could make from a valid token: with the signing key, its public half, or no key."""
+"""Forged access tokens, made from a valid token with the signing key, its public key, another key or no key."""
 
 import hmac
 import json
@@ -22,7 +22,10 @@ DROP = object()
 
 @dataclass(frozen=True)
 class Attack:
-    """The text of a bearer token. `names_tenant` says whether it names the tenant of the original token."""
+    """A forged bearer token.
+
+    `names_tenant` is true if the authorizer records the attack in the audit log of the original token's tenant.
+    """
 
     name: str
     text: str
@@ -31,7 +34,7 @@ class Attack:
 
 @dataclass(frozen=True)
 class Forger:
-    """Creates attacks from a valid token. `key` is the key that signed the token."""
+    """A generator of forged tokens. `token` is a valid token, and `key` is the key that signed it."""
 
     token: str
     key: SigningKey
@@ -56,7 +59,7 @@ class Forger:
         return found
 
     def sign(self, claims: dict[str, Any], headers: dict[str, Any] | None = None, *, by: object = None) -> str:
-        """Return a token with changed claims or headers, signed by our key or another key."""
+        """Return a token with changed claims or headers. `by` is the private key, by default `key`."""
         payload = {name: value for name, value in (self.claims() | claims).items() if value is not DROP}
         head = {"typ": "at+jwt", "kid": self.key.kid, **(headers or {})}
         return jwt.PyJWS().encode(json.dumps(payload).encode(), by or load_private_key(self.key), "ES256", head)  # type: ignore[arg-type] # a key of either kind
@@ -84,7 +87,7 @@ class Forger:
     def _claims(self) -> Iterator[Attack]:
         now, day = int(self.claims()["iat"]), 86_400
         yield Attack("iss of no one", self.sign({"iss": "urn:evil"}))
-        # The `tenant_id` of another issuer is ignored.
+        # The authorizer ignores the `tenant_id` in a token of another issuer.
         yield Attack("iss of an outsider", self.sign({"iss": "https://evil.example"}), names_tenant=False)
         yield Attack("aud of another", self.sign({"aud": "https://api.other.example"}))
         yield Attack("no aud", self.sign({"aud": DROP}))

@@ -1,4 +1,4 @@
-"""Builds REQUEST authorizer events and an authorizer that handles them."""
+"""Builders of REQUEST authorizer events, and an authorizer that handles them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,14 +13,14 @@ METHOD_ARN = "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/dev/POST/
 EVERY_ROUTE = "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/dev/*/*"
 
 ONE_READ = ["BatchGetItem"]
-TOLD = ["PutItem"]  # recorded in the audit of the named tenant
+TOLD = ["PutItem"]  # an audit event of the tenant that the token names
 READ_AND_TOLD = [*ONE_READ, *TOLD]
 
 type Headers = Mapping[str, str | list[str]]
 
 
 def authorizer_event(headers: Headers) -> dict[str, Any]:
-    """Build the event of a request with these headers. A list is a repeated header."""
+    """Build the event of a request with these headers. A list contains the values of a repeated header."""
     several = {name: [value] if isinstance(value, str) else value for name, value in headers.items()}
     return {
         "type": "REQUEST",
@@ -35,25 +35,25 @@ def authorizer_event(headers: Headers) -> dict[str, Any]:
 
 
 class AuthorizerEnv:
-    """An authorizer in a separate container."""
+    """The authorizer of a deployment, in a separate container."""
 
     def __init__(self, deployment: Deployment, **environment: str) -> None:
         self.deployment = deployment
         self.authorizer = Authorizer(deployment.make_runtime(**environment))
 
     def ask(self, headers: Headers) -> dict[str, Any]:
-        """Return the policy, or raise the error of the function."""
+        """Return the policy for a request with these headers. Raise the error that the function raises."""
         return answer(authorizer_event(headers), self.authorizer)
 
     def context(self, headers: Headers) -> dict[str, Any]:
-        """Return the context of an admitted request. Assert that all routes are allowed."""
+        """Assert that the policy allows all routes, and return its context."""
         policy = self.ask(headers)
         assert effect(policy) == ("Allow", EVERY_ROUTE)
         context: dict[str, Any] = policy["context"]
         return context
 
     def code(self, headers: Headers) -> str:
-        """Return the error code of a denied request."""
+        """Assert that the policy denies all routes, and return the error code in its context."""
         policy = self.ask(headers)
         assert effect(policy) == ("Deny", EVERY_ROUTE)
         assert set(policy["context"]) == {"code", "detail"}
@@ -62,7 +62,10 @@ class AuthorizerEnv:
 
 
 def expect_401(authorizer_env: AuthorizerEnv, headers: Headers, *, calls: list[str] | None = None) -> None:
-    """Assert that the call raises the text that API Gateway turns into 401, after these calls to the table."""
+    """Assert that the authorizer raises the error that API Gateway turns into a 401.
+
+    `calls` are the calls to the table that the authorizer must make, by default none.
+    """
     with counting(authorizer_env.deployment.table) as made, pytest.raises(Exception) as caught:  # noqa: PT011 - no other type fits
         authorizer_env.ask(headers)
     assert (type(caught.value), str(caught.value)) == (Exception, "Unauthorized")
@@ -75,7 +78,7 @@ def bearer(text: str) -> dict[str, str]:
 
 
 def effect(policy: Mapping[str, Any]) -> tuple[str, str]:
-    """Return effect and resource of the policy's only statement."""
+    """Return the effect and the resource of the policy's only statement."""
     document = policy["policyDocument"]
     (statement,) = document["Statement"]
     assert (document["Version"], statement["Action"]) == ("2012-10-17", "execute-api:Invoke")

@@ -1,4 +1,4 @@
-"""Reads a tenant's admission items."""
+"""Functions that read the admission items of a tenant."""
 
 from atrium.kernel.ids import TenantId
 from atrium.quotas.item import AdmissionItem
@@ -15,13 +15,13 @@ def admission_item(tenant_env: TenantEnv, tenant: TenantId = TENANT, scope_id: s
 
 
 def held(tenant_env: TenantEnv, tenant: TenantId = TENANT) -> list[str]:
-    """Return the runs with a slot, by the random part of their id. The lease can be valid or expired."""
+    """Return the names of the tenant's concurrency slots, including slots whose lease has expired."""
     item = admission_item(tenant_env, tenant)
     return [*item.slots, *item.late]
 
 
 def counted(tenant_env: TenantEnv, limit: LimitName, tenant: TenantId = TENANT) -> int:
-    """Return the current count of a tenant's limit."""
+    """Return the tenant's current usage of a limit."""
     definition = DEFINITIONS[limit]
     key = keys.tool_calls("") if definition.place == "tool_calls" else keys.admission("")
     return AdmissionItem(tenant_env.table(tenant).get(key), tenant_env.clock().timestamp()).used(definition)

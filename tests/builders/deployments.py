@@ -1,6 +1,6 @@
-"""A deployment in one process: table, secrets with values, and clock.
+"""A deployment in one process: a table, secrets with values, and a clock.
 
-The product's code creates tenants, keys and tokens.
+The code of the product creates tenants, API keys and access tokens.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Deployment:
         return TenantService(self.runtime.platform_table, self.runtime.tenant_table, self.clock)
 
     def onboard(self, name: str = "acme", plan: PlanName = "pro") -> Onboarded:
-        """Create a tenant with an admin user and a key that has all scopes of a tenant, but without an agent."""
+        """Create a tenant with an admin user and an API key with all scopes of a tenant, but without an agent."""
         pepper, environment = self.runtime.secrets.peppers("api_key").current(), self.runtime.settings.environment
         what = (name, plan, self.clock(), pepper.value, environment)
         if what in self._onboarded:
@@ -91,7 +91,7 @@ class Deployment:
         return Onboarded(self.tenants.close(opened, operations), user, issued)
 
     def make_key(self, tenant_id: TenantId, scopes: Iterable[str] = KEY_SCOPES_DEFAULT, **options: Any) -> IssuedKey:
-        """Create and store a key of a tenant."""
+        """Create and store an API key of a tenant."""
         issued = self._issue(tenant_id, **{"name": "a key", "scopes": scopes, "now": self.clock(), **options})
         KeyStore(self.runtime.tenant_table(tenant_id)).create(issued.key)
         return issued
@@ -105,7 +105,7 @@ class Deployment:
         return make_platform_key(self.table, pepper, self.runtime.settings.environment, now=self.clock())
 
     def make_token(self, user: User, **changes: Any) -> str:
-        """Return an access token in the form in which a login issues it."""
+        """Return an access token like that of a login. `changes` replace arguments of `build_claims`."""
         claims = build_claims(
             user.id,
             user.tenant_id,
@@ -122,13 +122,13 @@ class Deployment:
 
 
 def create_secrets() -> tuple[SecretsManagerClient, SecretArns]:
-    """Create the secrets of a stack without values."""
+    """Create the secrets of a stack without values. Return the client and the ARNs."""
     client: SecretsManagerClient = local_session().client("secretsmanager")
     return client, SecretArns(*[client.create_secret(Name=f"atrium/{name}")["ARN"] for name in SECRETS])
 
 
 def deploy(table: PhysicalTable) -> Deployment:
-    """Return a deployment with an empty table and secrets that have values."""
+    """Create secrets with values, and return a deployment that uses them and the table."""
     client: SecretsManagerClient = local_session().client("secretsmanager")
     return Deployment(table, client, SecretArns(*create_filled(client, lambda: _fill_once(client), SECRETS)))
 
@@ -142,13 +142,13 @@ def _fill_once(client: SecretsManagerClient) -> dict[str, str]:
 
 @cache
 def _hash_once(password: str) -> str:
-    """Return the hash of the password, shared by all tests. Hashing takes 50 ms by design."""
+    """Return the hash of the password, computed once per process. Hashing takes 50 ms by design."""
     return hash_password(password)
 
 
 @contextmanager
 def counting(table: PhysicalTable) -> Iterator[list[str]]:
-    """Record each call to the table by operation."""
+    """Yield a list to which each call to the table appends the name of its operation."""
     calls: list[str] = []
 
     def note(model: Any, **_: object) -> None:
@@ -162,12 +162,12 @@ def counting(table: PhysicalTable) -> Iterator[list[str]]:
 
 
 class Broken(Exception):
-    """The process ended at this point."""
+    """Raised by `breaking` instead of a write, as if the process had ended."""
 
 
 @contextmanager
 def breaking(table: PhysicalTable, write: int) -> Iterator[None]:
-    """End the process instead of write number n (0: the first)."""
+    """Raise `Broken` instead of write number `write` (from 0) and all later writes, as if the process had ended."""
     left = [write]
 
     def end(model: Any, **_: object) -> None:

@@ -1,4 +1,4 @@
-"""Erases a deleted tenant in a test: runs the sweeper and reads the remaining data."""
+"""The erasure of a deleted tenant in a test, and functions that read the remaining data."""
 
 import json
 from collections.abc import Callable
@@ -45,7 +45,7 @@ class Erasing:
         return self.erasure.run(has_time, note)
 
     def finish(self) -> None:
-        """Run the sweeper until the erasures are complete."""
+        """Advance the clock and run the sweeper until the erasures are complete."""
         self.clock.advance(OWN_SECONDS)
         self.sweep()
         self.clock.now += timedelta(seconds=QUIET_SECONDS)
@@ -59,11 +59,11 @@ class Erasing:
         return {(item["pk"]["S"], item["sk"]["S"]): item for item in found}
 
     def items_about(self, text: str) -> Items:
-        """Return the items that contain a text in a key, an attribute or an index."""
+        """Return the items that contain a text in any attribute, including the key."""
         return {place: item for place, item in self.items().items() if text in json.dumps(item, default=repr)}
 
     def put_back(self, wanted: Items) -> None:
-        """Restore the table's items."""
+        """Restore the table to these items."""
         now, client, name = self.items(), self.physical.client, self.physical.name
         for pk, sk in now.keys() - wanted.keys():
             client.delete_item(TableName=name, Key={"pk": {"S": pk}, "sk": {"S": sk}})
@@ -72,15 +72,15 @@ class Erasing:
                 client.put_item(TableName=name, Item=item)
 
     def blobs(self) -> list[str]:
-        """Return every version of every blob."""
+        """Return the object key of every version and delete marker in the bucket."""
         found = self.bucket.client.list_object_versions(Bucket=self.bucket.name)
         return [each["Key"] for each in [*found.get("Versions", []), *found.get("DeleteMarkers", [])]]
 
 
 def assert_erased(erasing: Erasing, tenant_id: TenantId) -> dict[str, dict[str, Any]]:
-    """Assert that only the tombstone, the registry entry, the totals and the platform record remain.
+    """Assert that a tenant is erased, and return its monthly totals by month.
 
-    Return the totals.
+    Only the tombstone, the registry entry, the monthly totals and the platform's audit event of the deletion remain.
     """
     left = erasing.items_about(tenant_id)
     own, totals = f"TENANT#{tenant_id}", {}

@@ -1,4 +1,4 @@
-"""Access tokens: valid tokens, and tokens that the product would not sign."""
+"""Access tokens for tests: valid tokens, and signed tokens with invalid claims or headers."""
 
 import base64
 import json
@@ -44,7 +44,7 @@ def read(text: str, *, now: datetime = NOW) -> AccessClaims:
 
 
 def forge(payload: dict[str, Any] | None = None, headers: dict[str, Any] | None = None, *, kid: str = "one") -> str:
-    """Sign a token with our key that the product would not sign."""
+    """Return a token with changed claims and headers, signed with our key. The value `DROP` removes an entry."""
     good = json.loads(jwt.PyJWS().decode(sign(), load_private_key(make_key("one")).public_key(), ["ES256"]))
     body = {name: value for name, value in (good | (payload or {})).items() if value is not DROP}
     wanted = {"typ": "at+jwt", "kid": kid, **(headers or {})}

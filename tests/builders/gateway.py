@@ -1,4 +1,4 @@
-"""Calls in the format of API Gateway: REST proxy events, and a test client that adds them to an application's scope."""
+"""Requests in the format of API Gateway: REST proxy events, and a test client that adds an event to the ASGI scope."""
 
 import atexit
 import base64
@@ -29,20 +29,20 @@ type Fields = Mapping[str, str | int | bool]
 
 
 def tenant_fields(**changes: str | int | bool) -> Fields:
-    """Return the authorizer's flat context of a tenant's API key that has all scopes of a tenant."""
+    """Return the authorizer's flat context for an API key that has all scopes of a tenant."""
     scopes = frozenset({"admin", "chat", "sessions:read", "sessions:write"})
     caller = Caller(Principal("key", KEY_ID, "first key", scopes), REQUEST_ID)
     return to_authorizer_context(TenantContext(TenantId(TENANT_ID), "acme", "pro", 1, caller)) | changes
 
 
 def platform_fields(**changes: str | int | bool) -> Fields:
-    """Return the context of a platform key without a tenant."""
+    """Return the authorizer's flat context for a platform key without a tenant."""
     caller = Caller(Principal("platform", KEY_ID, "platform", frozenset({"platform"})), REQUEST_ID)
     return to_authorizer_context(caller) | changes
 
 
 def request_context(path: str, fields: Fields | None, *, stage_prefix: str = "") -> dict[str, Any]:
-    """Return the `requestContext` of an event. `stage_prefix` is the prefix of the default endpoint (`/dev`)."""
+    """Return the `requestContext` of an event. `stage_prefix` is the path prefix of the default endpoint (`/dev`)."""
     context: dict[str, Any] = {
         "requestId": REQUEST_ID,
         "path": stage_prefix + path,
@@ -64,7 +64,7 @@ def rest_event(
     query: Mapping[str, str] | None = None,
     stage_prefix: str = "",
 ) -> dict[str, Any]:
-    """Build a REST proxy event. A `bytes` body is sent as base64, any other body as JSON."""
+    """Build a REST proxy event. A `bytes` body is encoded as base64, any other body as JSON."""
     sent = {"Host": "example.org", "X-Forwarded-Proto": "https", **(headers or {})}
     if body is not None:
         sent.setdefault("Content-Type", "application/json")
@@ -102,7 +102,7 @@ class LambdaContext:
 
 
 class Gateway:
-    """An application behind the gateway. Adds the event of a call to the application's scope, like Mangum."""
+    """An ASGI wrapper that adds an API Gateway event to the scope of each request, like Mangum."""
 
     def __init__(
         self,
@@ -140,7 +140,7 @@ class Gateway:
 
 
 def assert_documented(app: FastAPI, scope: Scope, statuses: list[int]) -> None:
-    """Assert that the OpenAPI document lists the status of every answer of a route."""
+    """Assert that the OpenAPI document lists these response statuses for the route of a request."""
     route = scope.get("route")
     if isinstance(app, Application) and isinstance(route, APIRoute) and route.include_in_schema:
         operation = app.openapi()["paths"].get(route.path, {}).get(scope["method"].lower(), {})
@@ -152,9 +152,9 @@ _applications: dict[tuple[int, ...], FastAPI] = {}
 
 
 def share_routes(app: FastAPI) -> FastAPI:
-    """Let an application use the routes of the first one with the same routers, and return the first one.
+    """Give an application the routes of the first application with the same routers. Return the first application.
 
-    FastAPI prepares the routes and the document for each application, which takes longer than most tests.
+    FastAPI prepares the routes and the document of each application, which takes longer than most tests.
     """
     routers = tuple(id(getattr(route, "original_router", route)) for route in app.routes)
     first = _applications.setdefault(routers, app)
@@ -170,7 +170,7 @@ def call_as(
     remaining_ms: int = 25_000,
     documented: bool = True,
 ) -> TestClient:
-    """Return a client with these fields of the authorizer's context (None for a route without authorizer)."""
+    """Return a client whose requests have this authorizer context (None for a route without an authorizer)."""
     gateway = Gateway(app, fields, stage_prefix=stage_prefix, remaining_ms=remaining_ms, documented=documented)
     client = TestClient(gateway, base_url="https://example.org", headers={"authorization": "Bearer atr_dev_tested"})
     client.portal = _portal()
@@ -179,7 +179,10 @@ def call_as(
 
 @cache
 def _portal() -> BlockingPortal:
-    """Return the event loop of this process's clients. Otherwise each request would start a loop and a thread."""
+    """Return the event loop that all clients of this process share.
+
+    Without a shared loop, each request would start a loop and a thread.
+    """
     stack = ExitStack()
     atexit.register(stack.close)
     return stack.enter_context(start_blocking_portal())

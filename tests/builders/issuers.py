@@ -23,7 +23,7 @@ type Script = Callable[[BaseHTTPRequestHandler], None]
 
 @cache
 def rsa_key(name: str, bits: int = 2048) -> rsa.RSAPrivateKey:
-    """Create one key per process and name."""
+    """Return the RSA key with this name. Each key is created once per process."""
     del name
     return rsa.generate_private_key(65_537, bits)
 
@@ -35,7 +35,7 @@ def ec_key(name: str) -> ec.EllipticCurvePrivateKey:
 
 
 def public_jwk(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, kid: str, **members: Any) -> dict[str, Any]:
-    """Return the public key in the form in which an issuer publishes it."""
+    """Return the public key as the JWK that an issuer publishes. `members` are added to the JWK."""
     if isinstance(key, rsa.RSAPrivateKey):
         found = RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
         return {**found, "kid": kid, "use": "sig", "alg": "RS256", **members}
@@ -43,7 +43,7 @@ def public_jwk(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, kid: str, **
 
 
 def say(status: int, body: object = b"", **headers: str) -> Script:
-    """Return a script that sends a response with a status, headers (`_` for `-`) and a body."""
+    """Return a script that sends this response. In the names of `headers`, write `_` for `-`."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
@@ -58,7 +58,10 @@ def say(status: int, body: object = b"", **headers: str) -> Script:
 
 @dataclass
 class Issuer:
-    """An issuer. `published` contains its keys by `kid`. `scripts` replace its responses by path."""
+    """An OIDC issuer.
+
+    `published` contains its public keys by `kid`. `scripts` contains responses by path, which replace the default ones.
+    """
 
     url: str = ""
     published: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -79,7 +82,7 @@ class Issuer:
         self.published[kid] = public_jwk(rsa_key(kid), kid)
 
     def claims(self, now: datetime, **changes: Any) -> dict[str, Any]:
-        """Return the claims of a valid token with these changes. None omits a claim."""
+        """Return the claims of a valid token with these changes. The value None removes a claim."""
         at = int(now.timestamp())
         good = {
             "iss": self.url,
@@ -94,7 +97,7 @@ class Issuer:
         return {name: value for name, value in {**good, **changes}.items() if value is not None}
 
     def token(self, now: datetime, kid: str = "one", headers: Mapping[str, Any] | None = None, **changes: Any) -> str:
-        """Return a token signed with the key of that name, which need not be published."""
+        """Return a token signed with the key named `kid`. The issuer does not have to publish this key."""
         return sign(self.claims(now, **changes), rsa_key(kid), {"kid": kid, **(headers or {})})
 
 
@@ -105,7 +108,7 @@ def sign(claims: Mapping[str, Any], key: Any, headers: Mapping[str, Any], algori
 
 @contextmanager
 def open_issuer() -> Iterator[Issuer]:
-    """Serve an issuer that publishes the key with the `kid` `one`."""
+    """Start an issuer that publishes the key `one`, and yield it."""
     issuer = Issuer()
 
     class Handler(BaseHTTPRequestHandler):
@@ -113,7 +116,7 @@ def open_issuer() -> Iterator[Issuer]:
             issuer.answer(self)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Log nothing."""
+            """Suppress the access log."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

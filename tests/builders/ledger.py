@@ -1,4 +1,4 @@
-"""Builds ledger entries and their records on the table's stream."""
+"""Builders of ledger entries, and of their records on the table's stream."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -34,7 +34,7 @@ def build_entry(
     tool_calls: dict[str, int] | None = None,
     cost_nanos: int = 12_345,
 ) -> LedgerEntry:
-    """Return a ledger entry of a run. By default it was started and settled at the same time."""
+    """Return the ledger entry of a run that was settled at `at`. By default, the run started at the same time."""
     return LedgerEntry(
         run_id=run_id or mint_run_id(started_at or at, session_id),
         tenant_id=TenantId(tenant_id),
@@ -53,7 +53,7 @@ def build_entry(
 
 
 def stream_record(entry: LedgerEntry, sequence: int, *, kind: str = "INSERT") -> dict[str, Any]:
-    """Return the stream record of a new entry in the form in which Lambda receives it."""
+    """Return the stream record of a ledger entry, as Lambda receives it."""
     key = ledger_key(entry.run_id)
     keys = {"pk": f"TENANT#{entry.tenant_id}#{key.partition}", "sk": key.sort}
     image = to_wire({**encode_entry(entry), **keys})

@@ -1,4 +1,4 @@
-"""The identity function, called without a credential from any IP address."""
+"""The identity function of a deployment, and clients with any IP address and with or without a credential."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +27,7 @@ HERE, THERE = "203.0.113.7", "198.51.100.9"
 
 
 class Placed:
-    """An application whose callers have one IP address."""
+    """An ASGI wrapper that sets the caller's IP address in the event of each request."""
 
     def __init__(self, app: ASGIApp, ip: str) -> None:
         self._app = app
@@ -41,7 +41,7 @@ class Placed:
 
 @dataclass
 class LoginEnv:
-    """A deployment with a tenant, called without a credential."""
+    """A deployment with one tenant, and clients of its identity function."""
 
     deployment: Deployment
     made: Onboarded
@@ -60,14 +60,14 @@ class LoginEnv:
         return Throttles(self.deployment.runtime.platform_table, self.deployment.clock)
 
     def enter(self, email: str, ip: str = HERE, tenant: str | None = None) -> Attempt:
-        """Register a login attempt in the throttles, with a tenant (by default the first). Return the attempt."""
+        """Register a login attempt in the throttles and return it. The default tenant is the environment's tenant."""
         return self.throttles.enter_login([LoginTarget(tenant or self.made.tenant.id, email, "NAMED")], ip)
 
     def succeed(self, attempt: Attempt) -> None:
         self.throttles.succeed(attempt, attempt.targets)
 
     def client(self, access_token: str | None = None, *, ip: str = HERE) -> TestClient:
-        """Return a client. With a credential, the authorizer admits the client first."""
+        """Return a client of the identity function. Assert that the authorizer admits the access token, if given."""
         fields = AuthorizerEnv(self.deployment).context(bearer(access_token)) if access_token else None
         app: Any = Placed(self._app, ip)
         return call_as(app, fields)
@@ -77,7 +77,7 @@ class LoginEnv:
         return self.client(ip=ip).post("/v1/auth/login", json=content)
 
     def add_user(self, made: Onboarded | None = None, email: str = "ann@b.example", **fields: Any) -> User:
-        """Create an active user of a tenant (by default the first) with the tests' password."""
+        """Create an active user with the password `PASSWORD`. The default tenant is the environment's tenant."""
         now, tenant_id = self.deployment.clock(), (made or self.made).tenant.id
         wanted = {"role": "user", "status": "active", "password_hash": _hash_once(PASSWORD), **fields}
         user = User(id=mint_user_id(now), tenant_id=tenant_id, email=email, created_at=now, updated_at=now, **wanted)
@@ -93,7 +93,7 @@ class LoginEnv:
 
 @dataclass
 class Hashes:
-    """The number of verified passwords and of new hashes."""
+    """The number of password verifications and of created hashes."""
 
     verified: int = 0
     made: int = 0
@@ -101,7 +101,7 @@ class Hashes:
 
 @contextmanager
 def counting_hashes() -> Iterator[Hashes]:
-    """Count the calls of the argon2 library's functions."""
+    """Count the verifications and hashes that the argon2 library computes within the block."""
     hashing: Any = import_module("argon2._password_hasher")
     count, verify, make = Hashes(), hashing.verify_secret, hashing.hash_secret
 

@@ -1,4 +1,4 @@
-"""Logins of a deployment: the tokens that a login issues, and the identity function."""
+"""The logins of a tenant, and clients of the identity function."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -46,12 +46,12 @@ class Logins:
         return self.families.begin(user or self.admin, tenant, origin=ORIGIN, **options)
 
     def client(self, access_token: str | None = None) -> TestClient:
-        """Return a client of the identity function. With a credential, the authorizer admits the client first."""
+        """Return a client of the identity function. Assert that the authorizer admits the access token, if given."""
         fields = AuthorizerEnv(self.deployment).context(bearer(access_token)) if access_token else None
         return call_as(build(lambda: self.deployment.runtime), fields)
 
     def audited(self, type: str = "") -> list[AuditEvent]:
-        """Return the tenant's audit events, newest first."""
+        """Return the tenant's audit events of a type (by default of all types), newest first."""
         return audited(self.deployment, self.made.tenant.id, type)
 
 
@@ -60,7 +60,7 @@ def open_logins(deployment: Deployment, name: str = "acme") -> Logins:
 
 
 def audited(deployment: Deployment, tenant_id: TenantId, type: str = "") -> list[AuditEvent]:
-    """Return the tenant's audit events, newest first."""
+    """Return the tenant's audit events of a type (by default of all types), newest first."""
     now = deployment.clock()
     store = AuditStore(deployment.runtime.tenant_table(tenant_id))
     found = store.list(make_query(now=now), PageRequest(100, None), now=now)

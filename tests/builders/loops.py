@@ -1,4 +1,4 @@
-"""An agent loop without a turn: scripted model, test tools, and a stop signal."""
+"""An agent loop without a turn: a scripted model, test tools, and a stop signal."""
 
 import time
 from collections.abc import Callable
@@ -25,7 +25,7 @@ MODEL = "claude-haiku-5-5"
 
 
 class NoArguments(BaseModel):
-    """A tool without arguments."""
+    """The arguments of a tool without parameters."""
 
 
 def tool(name: str, run: Callable[[], str], *, timeout_seconds: int = 30) -> Tool[NoArguments]:
@@ -34,7 +34,7 @@ def tool(name: str, run: Callable[[], str], *, timeout_seconds: int = 30) -> Too
 
 @dataclass
 class BudgetAllowance:
-    """The allowance of a run's limits, without limits of a tenant."""
+    """An allowance that checks the limits of the run, but no limits of the tenant."""
 
     budget: RunBudget
     clock: TurnedClock
@@ -50,13 +50,13 @@ class BudgetAllowance:
 def tool_context(
     clock: Clock | None = None, *, tenant: TenantId = TENANT, run_id: str = "run_1", end_user: str = ""
 ) -> ToolContext:
-    """Return the context of a tool call. Only this function of the tests knows all its fields."""
+    """Return the context of a tool call. All tests create the context with this function."""
     return ToolContext(tenant, RunId(run_id), clock or TurnedClock(), end_user)
 
 
 @dataclass
 class LoopBench:
-    """The dependencies of one loop."""
+    """The dependencies of one agent loop."""
 
     model: ScriptedModel = field(default_factory=ScriptedModel)
     tools: ToolRegistry = field(default_factory=lambda: ToolRegistry(BUILT_IN))
@@ -88,7 +88,7 @@ class LoopBench:
 
 
 def show(event: LoopEvent) -> str:
-    """Return an event as one word."""
+    """Return a short text for an event, such as `calculator=42`."""
     match event:
         case TextPiece(text):
             return text

@@ -1,8 +1,9 @@
-"""A tenant's table in memory, with plain Python values, for model tests of thousands of steps.
+"""A tenant's table in memory, with plain Python values, for model tests with thousands of steps.
 
-It evaluates only the expressions that `ItemUpdate` and the stores build. Any other expression raises
-`ExpressionInvalid`, and so do overlapping paths, unused values and expressions above 4 kB. A test compares the table
-with moto. `intercept` is called for each call, like the function that `tests.builders.wires` accepts for a client.
+The table evaluates only the expressions that `ItemUpdate` and the stores build. It raises `ExpressionInvalid` for any
+other expression, for overlapping paths, for unused values and names, and for expressions larger than 4 kB.
+tests/unit/quotas/test_memory_table.py compares the table with moto. If `intercept` is set, the table passes each call
+to this function, as `tests.builders.wires.intercepted` does for a client.
 """
 
 import re
@@ -37,7 +38,7 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 class ExpressionInvalid(Exception):
-    """The expression is invalid in DynamoDB, or this table does not support it."""
+    """Raised for an expression that is invalid in DynamoDB or that this table does not support."""
 
 
 class _Absent:
@@ -55,7 +56,7 @@ def _tokens(text: str) -> tuple[str, ...]:
 
 @dataclass
 class Evaluator:
-    """Evaluates expressions against the state of one item before the write."""
+    """An evaluator of expressions on one item. It reads only the state of the item before the write."""
 
     item: Mapping[str, Any]
     names: Mapping[str, str]
@@ -74,7 +75,7 @@ class Evaluator:
         return answer
 
     def apply(self, expression: str) -> Item:
-        """Return the item after an update expression."""
+        """Return the item that results from an update expression."""
         self._begin(expression)
         changes: dict[tuple[str, ...], Any] = {}
         parents: set[tuple[str, ...]] = set()
@@ -239,9 +240,9 @@ def _write(item: Item, path: tuple[str, ...], value: Any) -> None:
 
 
 class MemoryTable(TenantTable):
-    """The items of one tenant.
+    """A tenant table that stores the items of one tenant in memory.
 
-    A write replaces the item and each map that it changes, so earlier reads do not change.
+    A write copies the item and the maps that it changes, so the results of earlier reads stay the same.
     """
 
     def __init__(self, tenant_id: TenantId = TENANT) -> None:
@@ -308,7 +309,7 @@ class MemoryTable(TenantTable):
             self.items[key] = item
 
     def _evaluate(self, operation: Operation) -> Item | _Absent | None:
-        """Return the item after an operation: None if there is no item, `ABSENT` if the condition fails."""
+        """Return the item after an operation. Return None if no item remains, or `ABSENT` if the condition fails."""
         before = self.items.get(operation.key)
         names = operation.names if isinstance(operation, Update) else {}
         keyed = (
@@ -352,7 +353,7 @@ class MemoryTable(TenantTable):
 
 
 class MemoryPlatform(PlatformTable):
-    """The operator's items in memory, with the same evaluation."""
+    """A platform table that stores the operator's items in memory, and evaluates expressions like `MemoryTable`."""
 
     def __init__(self) -> None:
         super().__init__(PhysicalTable(cast("Any", None), "memory"))

@@ -1,6 +1,6 @@
-"""Mixed calls of a tenant, made in the same way as by chat: admitted, settled or open.
+"""Random quota operations of a tenant, in the order in which chat makes them.
 
-The ledger is written before settlement.
+The ledger entry of a run is written before the run is settled.
 """
 
 import random
@@ -27,7 +27,10 @@ type Clock = Callable[[], datetime]
 
 @dataclass
 class Mixer:
-    """Makes calls of one tenant from one thread, with one user and agent. The last entry of `scopes` is the tenant."""
+    """A generator of random operations of one tenant, with one user and one agent.
+
+    The last entry of `scopes` is the tenant. Each thread needs its own instance.
+    """
 
     table: TenantTable
     scopes: tuple[ScopeLimits, ...]
@@ -37,7 +40,7 @@ class Mixer:
     settled: list[LedgerEntry] = field(default_factory=list)
     delivered: int = 0
     sessions: Counter[str] = field(default_factory=Counter)
-    """Sessions by the id of the scope that counted them."""
+    """Number of counted sessions by scope id."""
 
     @property
     def service(self) -> QuotaService:
@@ -53,7 +56,7 @@ class Mixer:
             self.sessions.update(each.id for each in self.scopes if is_new)
 
     def extend(self) -> None:
-        """Make another model call of an open run, if one exists."""
+        """Extend the reservation of an open run for another model call, if a run is open."""
         if not self.open:
             return
         at = self.chance.randrange(len(self.open))
@@ -65,7 +68,7 @@ class Mixer:
             self.open[at] = answer.reservation
 
     def begin_session(self) -> None:
-        """Create a session without a turn, like `POST /v1/sessions`. Any new item can be its record."""
+        """Record a session without a turn, like `POST /v1/sessions`. The session's item contains only the id."""
         session_id = mint_session_id(self.clock())
         record = Put(keys.session(session_id), {"id": session_id}, NEW)
         service = self.service
@@ -74,7 +77,7 @@ class Mixer:
             self.sessions.update(each.id for each in self.scopes)
 
     def write_ledger(self, reservation: Reservation) -> LedgerEntry:
-        """Write the ledger entry of an ended run. The run is settled to this entry later."""
+        """Write and return the ledger entry of an ended run. The run is settled to this entry later."""
         entry = build_entry(
             at=self.clock(),
             run_id=reservation.run_id,
@@ -100,17 +103,17 @@ class Mixer:
         self.service.settle(reservation, Used(entry.total_tokens, entry.cost_nanos))
 
     def end(self) -> None:
-        """End an open call, if one exists."""
+        """End and settle an open run, if a run is open."""
         if self.open:
             reservation = self.open.pop(self.chance.randrange(len(self.open)))
             self.settle(reservation, self.write_ledger(reservation))
 
     def deliver(self) -> None:
-        """Deliver all undelivered records of the stream."""
+        """Pass all undelivered ledger entries to the usage counter, like the table's stream."""
         arrivals = [Arrival(each, str(each.run_id)) for each in self.settled[self.delivered :]]
         self.delivered = len(self.settled)
         counter = UsageCounter(lambda _: self.table)
-        while arrivals:  # a concurrent count may be rejected and is delivered again
+        while arrivals:  # an entry that was not counted is delivered again
             failures = counter.count(arrivals)
             arrivals = [each for each in arrivals if each.sequence in failures]
 

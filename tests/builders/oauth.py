@@ -26,7 +26,7 @@ _HIDDEN = re.compile(r'<input type="hidden" name="([^"]*)" value="([^"]*)">')
 
 
 def make_client(logins: Logins, **fields: Any) -> IssuedClient:
-    """Create a client as the tenant's admin."""
+    """Create an OAuth client as the tenant's admin. `fields` replace the default fields."""
     runtime, tenant = logins.deployment.runtime, logins.made.tenant
     principal = Principal("user", logins.admin.id, "admin", frozenset({"admin"}), "admin")
     context = TenantContext(tenant.id, tenant.name, tenant.plan, 1, Caller(principal, "request-1"))
@@ -51,7 +51,7 @@ def basic(issued: IssuedClient, secret: str | None = None) -> dict[str, str]:
 
 @dataclass
 class Browser:
-    """A user at the consent page. `client` is the browser's HTTP session with its cookies."""
+    """A browser at the consent page. `client` is its HTTP client, which stores the cookies."""
 
     logins: Logins
     issued: IssuedClient
@@ -63,7 +63,7 @@ class Browser:
         self.client.follow_redirects = False
 
     def request(self, **changes: str | None) -> dict[str, str]:
-        """Return a valid request. None omits a parameter."""
+        """Return the parameters of a valid authorization request. A change to None removes a parameter."""
         wanted: dict[str, str | None] = {
             "response_type": "code",
             "client_id": self.issued.client.id,
@@ -80,13 +80,13 @@ class Browser:
         return self.client.get("/oauth/authorize", params=self.request(**changes))
 
     def decide(self, page: Any, **changes: str) -> Any:
-        """Fill in and submit a displayed page."""
+        """Fill in the form of a consent page and submit it. By default, the tenant's admin allows the request."""
         hidden = {unescape(name): unescape(value) for name, value in _HIDDEN.findall(page.text)}
         own = {"email": self.logins.admin.email, "password": PASSWORD, "decision": "allow"}
         return self.client.post("/oauth/authorize", content=urlencode({**hidden, **own, **changes}), headers=FORM)
 
     def agree(self, **changes: str | None) -> str:
-        """Log in, consent, and return the authorization code."""
+        """Log in and consent as the tenant's admin. Return the authorization code."""
         answer = read_answer(self.decide(self.open(**changes)))
         return answer["code"]
 
@@ -100,6 +100,6 @@ class Browser:
 
 
 def read_answer(response: Any) -> dict[str, str]:
-    """Return the parameters of a redirect to the client."""
+    """Assert that a response redirects to the client, and return the query parameters of the redirect."""
     assert response.status_code == 303, response.text
     return {name: values[0] for name, values in parse_qs(urlsplit(response.headers["location"]).query).items()}

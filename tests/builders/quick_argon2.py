@@ -1,4 +1,4 @@
-"""Remembers the result of each password verification, which takes 30 ms by design, for the same hash and password."""
+"""A cache of password verifications, each of which takes 30 ms by design."""
 
 from importlib import import_module
 from typing import Any
@@ -11,7 +11,7 @@ _failures: dict[tuple[Any, ...], VerificationError | None] = {}
 
 
 def remember_verifications() -> None:
-    """Patch argon2 so that a verification is calculated once per process. Idempotent."""
+    """Patch argon2 so that each combination of hash and password is verified once per process. Idempotent."""
     _hashing.verify_secret = _verify_once
 
 

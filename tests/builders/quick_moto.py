@@ -1,9 +1,12 @@
-"""A faster and more exact moto table. moto copies the whole table before each transaction, because an update changes
-an item in place. Here an update changes a copy and replaces the item, so copying the list of items is enough. moto
-searches ten members of an attribute value under all their names. Here the single member is read directly. moto
-raises an error for the size of a missing attribute. Here `size(x) < n` is false, as on AWS. moto checks the class of
-each node of an expression, which is slow for abstract classes. Here the result is remembered. A client is answered by
-moto's operation itself: without HTTP, signature and routing, but with botocore's hooks before and after a call.
+"""A DynamoDB table on moto that is faster and more exact than moto's own.
+
+- moto copies the whole table before each transaction, because its updates change an item in place. Here an update
+  changes a copy and replaces the item, so a copy of the list of items is enough.
+- moto tests an attribute value for each of ten possible types. Here the only type of the value is read directly.
+- moto raises an error for the size of a missing attribute. Here `size(x) < n` is false, as on AWS.
+- moto checks the class of each node of an expression, which is slow for abstract classes. Here the result is cached.
+- The client calls moto's operations directly, without HTTP, signatures and routing. botocore's hooks before and after
+  a call are still executed.
 """
 
 import copy
@@ -42,13 +45,13 @@ _size = FuncSize.expr
 _serialize = JSONSerializer._serialize_type_structure
 _classes: dict[type, tuple[type, ...]] = {}
 _FRAMES = 4_000
-"""moto parses conditions recursively. A condition with 25 parts needs more than Python's default of 1000 frames."""
+"""Limit of Python's call stack. moto parses conditions recursively, and 25 parts exceed the default of 1000 frames."""
 _AS_THEY_ARE = frozenset({"S", "N", "BOOL", "NULL", "SS", "NS"})
 
 
 def quicken() -> None:
-    """Patch moto so that a call does not copy the whole table. Idempotent."""
-    setattr(DynamoDBBackend, "update_item", _update_a_copy)  # noqa: B010 - theirs, replaced
+    """Apply the patches of moto that the module docstring describes. Idempotent."""
+    setattr(DynamoDBBackend, "update_item", _update_a_copy)  # noqa: B010 - replaces a method of moto
     setattr(Table, "__deepcopy__", _copy_table)  # noqa: B010
     setattr(JSONSerializer, "_serialize_type_structure", _serialize_structure)  # noqa: B010
     setattr(FuncSize, "expr", _size_or_none)  # noqa: B010
@@ -60,7 +63,7 @@ def quicken() -> None:
 
 @contextmanager
 def moto_client(service: Literal["dynamodb", "s3"]) -> Iterator[Any]:
-    """Yield this process's client of a service, without the hooks that an earlier test left."""
+    """Yield this process's client of a service. At the end of the block, remove the hooks that a test registered."""
     client = _open_client(service)
     kept, client.meta.events = client.meta.events, copy.copy(client.meta.events)
     try:
@@ -78,7 +81,7 @@ def _open_client(service: Literal["dynamodb", "s3"]) -> Any:
 
 
 def _answer_directly(client: Any) -> None:
-    """Answer the calls of a DynamoDB client by moto's operations, without HTTP, signatures and routing."""
+    """Make a DynamoDB client call moto's operations directly, without HTTP, signatures and routing."""
     parser = create_parser("json")
 
     def make_request(model: Any, request: dict[str, Any], _context: object) -> tuple[object, Any]:
@@ -123,7 +126,7 @@ def _traverse(traverser: Any, node: Any, child_id: int = -1) -> Any:
 
 
 def _processed(kind: type, traverser: Any) -> tuple[type, ...]:
-    """Return the classes of nodes that traversers of a class process."""
+    """Return the node classes that a traverser class processes, from a cache."""
     if kind not in _classes:
         _classes[kind] = traverser.nodes_to_be_processed()
     return _classes[kind]
@@ -145,12 +148,12 @@ def _read_tokens(expression: str) -> tuple[Token, ...]:
 
 
 def _tokens_of(expression: str) -> list[Token]:
-    """Return the tokens of an update expression. They are the same for each use of the expression."""
+    """Return the tokens of an update expression, from a cache."""
     return list(_read_tokens(expression))
 
 
 def copy_items(table: Table) -> Items:
-    """Return a table's current items. Later writes do not change them."""
+    """Return a copy of the table's items. Later writes do not change the copy."""
     items: Items = defaultdict(dict)
     items.update((first, dict(held)) for first, held in table.items.items())
     return items
@@ -181,14 +184,14 @@ def _serialize_structure(
     if shape.name == "AttributeValue" and key:
         try:
             serialized[key] = _as_text(value)
-        except (TypeError, ValueError):  # bytes, or another format that moto supports
+        except (TypeError, ValueError):  # binary values, and other formats that moto serializes
             _serialize(serializer, serialized, value, shape, key)
     else:
         _serialize(serializer, serialized, value, shape, key)
 
 
 def _as_text(value: Any) -> dict[str, Any]:
-    """Return an attribute's value as text."""
+    """Return an attribute value in DynamoDB's JSON format. Raise ValueError for a type that is not supported."""
     if isinstance(value, DynamoType):
         value = {value.type: value.value}
     ((kind, held),) = value.items()

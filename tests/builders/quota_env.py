@@ -1,4 +1,4 @@
-"""A `QuotaService` on a table in memory, and tables that do not respond."""
+"""A `QuotaService` on a table in memory, and a simulated outage of the table."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ BOTH = (KEY, OWN)
 
 @dataclass
 class Quotas:
-    """A service on a table in memory, and the content of its admission items."""
+    """A `QuotaService` on a table in memory, and access to its admission items."""
 
     table: MemoryTable = field(default_factory=MemoryTable)
     clock: TurnedClock = field(default_factory=TurnedClock)
@@ -68,7 +68,7 @@ class Quotas:
 
 
 class Gone:
-    """A table that does not respond to any call from number `first` on."""
+    """An interceptor that fails all calls to the table from number `first` (from 0) on."""
 
     def __init__(self, first: int = 0) -> None:
         self.first, self.count = first, 0

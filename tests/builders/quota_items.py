@@ -1,4 +1,7 @@
-"""One scope's admission item in memory, with the planners' updates of it. The clock is a number."""
+"""The admission item of one scope in memory, and updates that the planning functions build.
+
+Times are seconds since the epoch.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +19,7 @@ from atrium.storage.writes import Update
 from tests.builders.memory_table import MemoryTable
 
 NOON = 1_795_262_400.25
-"""2026-11-21T12:00:00.25Z"""
+"""2026-11-21T12:00:00.25Z in seconds since the epoch."""
 SECOND = int(NOON)
 KEY = keys.admission("")
 SWEEP = ("SWEEP#0", "here")
@@ -32,9 +35,10 @@ def run_id(number: int) -> RunId:
 
 @dataclass
 class ItemBench:
-    """Plans an update on the current item, or on an earlier read (`seen`), and applies it once.
+    """An admission item to which planned updates are applied.
 
-    Returns None if it was not applied.
+    `ask` and `extend` plan an update from the current item or from an earlier read (`seen`). They return None if the
+    condition of the write fails.
     """
 
     limits: Limits = field(default_factory=dict)
@@ -81,7 +85,7 @@ class ItemBench:
         return plan.answer if plan.update is None or self.apply(plan.update) else None
 
     def admit(self, **request: Any) -> tuple[str, Slot]:
-        """Admit a turn. Return its name and slot."""
+        """Admit a turn. Return the name of its slot, and the slot."""
         answer = self.ask(**request)
         assert isinstance(answer, Slot), answer
         return run_name(request.get("number") or self.runs), answer
@@ -106,7 +110,11 @@ class ItemBench:
         return plan.answer if plan.update is None or self.apply(plan.update) else None
 
     def settle(self, name: str, slot: Slot, tokens: int = 0, cost_nanos: int = 0, *, undone: bool = False) -> bool:
-        """Settle like the service: first without a read, then on the item that failed the condition."""
+        """Settle a slot in the same way as `QuotaService`. Return False if the slot no longer exists.
+
+        The first write uses the given slot. If its condition fails, the item is read and the write is made again with
+        the slot in the item.
+        """
         used, item = Used(tokens, cost_nanos), None
         for _ in range(2):
             if self.apply(planning.plan_settlement(KEY, name, slot, used, item, undone=undone)):
@@ -125,7 +133,10 @@ class ItemBench:
         return int(self.attributes.get(name, 0))
 
     def check(self, *, or_negative: bool = False) -> None:
-        """Assert that the sum of each window equals the sum of its seconds, and that no value is negative."""
+        """Assert that the total of each window equals the sum of its seconds.
+
+        Unless `or_negative` is true, also assert that no second has a negative amount.
+        """
         item = self.item()
         for letter in "rt":
             amounts = [amount for _, own, _, amount in item.buckets if own == letter]
@@ -133,6 +144,6 @@ class ItemBench:
             assert or_negative or min(amounts, default=0) >= 0, self.attributes
 
     def sums(self) -> tuple[int, int]:
-        """Return the requests and tokens of the window after checking them."""
+        """Check the item, then return the number of requests and tokens in the window."""
         self.check()
         return self.count("rn"), self.count("tn")

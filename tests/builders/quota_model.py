@@ -1,9 +1,9 @@
 """A model of all operations on a tenant's admission items, compared with the real `QuotaService`.
 
-Workers run the service's calls on a table in memory, each with a separate clock. A worker stops before every call, so
-steps of workers interleave in any order. A call can be lost, applied without a reply, repeated, or the worker's last
-call. `Ledger` computes the expected values independently, from the slots that appear, change and disappear. After each
-write it compares them with every counter and limit of the item.
+Workers run operations of the service on a table in memory, each with its own clock. A worker stops before each call to
+the table, so the calls of several workers interleave in any order. A call can fail, be applied without a reply, or be
+repeated, and a worker can be killed. After each write, `Ledger` compares all counters and limits of the item with
+values that it computes from the slots that appear, change and disappear.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -69,9 +69,9 @@ IN_FLIGHT_MAX = 4
 
 @dataclass(frozen=True)
 class Step:
-    """One step. `pick` chooses a run or worker, `amount` is tokens or an index, `fate` is the result of a call.
+    """One step. `pick` chooses a run or worker. `amount` is a number of tokens or an index.
 
-    A `whole` operation runs to its end without a stop. Other operations stop before their first call.
+    `fate` is the outcome of a call to the table. Only a `whole` operation runs to its end without a stop.
     """
 
     kind: Kind
@@ -83,12 +83,12 @@ class Step:
 
 
 class Killed(BaseException):
-    """The process of the worker was killed."""
+    """Raised in a worker to simulate that its process was killed."""
 
 
 @dataclass
 class Turn:
-    """One run, as its worker and the sweeper see it. `entry` is the first ledger entry, which is never replaced."""
+    """The state of one run. `entry` is the usage in the first ledger entry, which is never replaced."""
 
     run_id: RunId
     request: AdmissionRequest
@@ -108,7 +108,7 @@ class Turn:
 
 @dataclass
 class Worker:
-    """One operation in progress. `used` is the settled usage, or None if an admission is undone."""
+    """One operation in progress. `used` is the settled usage, or None if the operation undoes an admission."""
 
     what: str
     now: Callable[[], float]
@@ -141,7 +141,7 @@ class Stay:
 
 @dataclass
 class Ledger:
-    """The independently computed state of one item."""
+    """The expected state of one admission item, computed independently of the service."""
 
     open: dict[str, Stay] = field(default_factory=dict)
     stays: list[Stay] = field(default_factory=list)
@@ -149,7 +149,7 @@ class Ledger:
     sessions: list[int] = field(default_factory=list)
 
     def note(self, scope_id: str, before: Mapping[str, Any], after: Mapping[str, Any], worker: Worker) -> None:
-        """Record the change of a write, and compare the item with the expected state."""
+        """Apply the change of a write to the expected state, then compare the item with it."""
         was, now = slots_of(before), slots_of(after)
         assert not after["slots"].keys() & after["late"].keys()
         assert not after["slots"].keys() & before.get("late", {}).keys(), "a late slot came back"
@@ -199,7 +199,7 @@ class Ledger:
         stay.calls.append((now.second, now.tokens))
 
     def check(self, item: Mapping[str, Any]) -> None:
-        """Assert that each counter has the expected value."""
+        """Assert that each counter of the item has the expected value."""
         seen = AdmissionItem(item, float(item["at"]))
         first = item["at"] - BUCKETS
         requests = sum(stay.state != "undone" for stay in self.stays if stay.slot.admitted > first)
@@ -244,7 +244,7 @@ def used_of(item: Mapping[str, Any], name: LimitName, second: int) -> int:
 
 
 def check_limits(item: Mapping[str, Any], scope: ScopeLimits, slot: Slot) -> None:
-    """Assert that the slot's admission or extension exceeded no limit."""
+    """Assert that the last admission or extension of the slot exceeded no limit."""
     amounts: dict[LimitName, int] = {
         "tokens_per_minute": slot.tokens,
         "tokens_per_month": slot.tokens,
@@ -272,10 +272,10 @@ class World:
         self.books: dict[str, Ledger] = {scope_id: Ledger() for scope_id in SCOPES}
         self.sessions = 0
 
-    # --- writes of the table
+    # --- calls to the table
 
     def _stop(self, name: str, send: Callable[[], Any]) -> Any:
-        """Stop a worker before a call, then apply the fate of the call."""
+        """Stop the current worker before a call to the table, then apply the fate of the call."""
         worker = self.at_work
         assert worker is not None
         fate: Fate = getcurrent().parent.switch() if worker.thread is getcurrent() else "go"
@@ -311,7 +311,7 @@ class World:
     def start(
         self, what: str, act: Callable[[QuotaService], Any], step: Step, scopes: Sequence[ScopeLimits] = (), **more: Any
     ) -> Worker:
-        """Start an operation. It stops before its first call unless it is whole."""
+        """Start a worker. It stops before its first call to the table, unless the step is `whole`."""
         skew = SKEWS[step.skew % len(SKEWS)]
         service = self._service(skew)
         worker = Worker(what, lambda: self.now.timestamp() + skew, {each.id: each for each in scopes}, **more)
@@ -333,7 +333,7 @@ class World:
             worker.answer = end
 
     def advance(self, worker: Worker, fate: Fate | None) -> None:
-        """Let a worker make the call before which it stopped."""
+        """Apply `fate` to the worker's pending call, and run the worker to its next call. None starts the worker."""
         before, self.at_work = self.at_work, worker
         try:
             worker.thread.switch() if fate is None else worker.thread.switch(fate)
@@ -370,7 +370,7 @@ class World:
                 self._act(step)
 
     def _act(self, step: Step) -> None:
-        """Run an action on one of the turns whose state allows it."""
+        """Start the operation of a step for one of the turns whose state allows the operation."""
         wanted = {"admit again": "asking"}.get(step.kind, "open")
         turns = [turn for turn in self.turns if turn.state == wanted and not turn.ending and not turn.asking]
         if not turns:
@@ -423,7 +423,7 @@ class World:
         )
         before = dict(self.table.items)
         held = any(turn.name in slots_of(item) for item in before.values() if "slots" in item)
-        is_alone = not self.flying and not held  # the slot of an earlier attempt is released
+        is_alone = not self.flying and not held  # a rejection also releases the slot of an earlier attempt
         worker = self.start("admit", lambda service: self._asked(service, turn), step, turn.scopes)
         if isinstance(worker.answer, Rejected) and is_alone and step.whole:
             assert self.table.items == before, "a rejection wrote something"
@@ -448,7 +448,7 @@ class World:
         return answer
 
     def check_rejection(self, worker: Worker, turn: Turn) -> None:
-        """Assert from the model's values that a limit was reached."""
+        """Assert that a limit was reached according to the model."""
         least = turn.request.lowered(-1, -1)
         for scope in turn.scopes:
             item = self.table.items.get(keys.admission(scope.id), {"at": int(worker.now()), "slots": {}, "late": {}})
@@ -545,7 +545,7 @@ class World:
         self.start("session", act, step, scopes=scopes)
 
     def _sweep(self, step: Step) -> None:
-        """Run the sweeper: settle expired slots to the ledger entry, to their reservation, or to zero."""
+        """Run the sweeper. It settles an expired slot to the ledger entry, to the slot's reservation, or to zero."""
 
         def find(name: str) -> Turn:
             return next(turn for turn in self.turns if turn.name == name)
@@ -571,7 +571,7 @@ class World:
         self.start("sweep", act, step, used_of=lambda name: find(name).entry)
 
     def end(self) -> None:
-        """Let all workers finish, and check that only used amounts remain in the counters."""
+        """Finish all workers and runs, and check that the counters contain only settled usage."""
         whole = Step("settle", amount=3)
         while self.flying:
             self.finish(self.flying[0])
@@ -592,7 +592,7 @@ class World:
 
 
 def run(steps: Sequence[Step], start: datetime = datetime(2026, 11, 21, 12, tzinfo=UTC)) -> World:
-    """Run the steps, and check the final state."""
+    """Run the steps in a new world, check the final state, and return the world."""
     world = World(start)
     for step in steps:
         world.take(step)

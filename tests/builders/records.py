@@ -1,4 +1,4 @@
-"""Builds runs, outcomes and messages as values, for tests of the code that stores them."""
+"""Builders of runs, outcomes and messages, for tests of the code that stores them."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -35,14 +35,14 @@ def build_run(session_id: SessionId | None = None, *, at: datetime = NOON, quest
 
 
 def build_outcome(*answers: str, **changes: Any) -> Outcome:
-    """Build a successful outcome with these texts of the assistant."""
+    """Build a successful outcome. Each answer is the text of one assistant message."""
     messages = tuple(build_message("assistant", text) for text in answers)
     fields: dict[str, Any] = {"status": "succeeded", "stop_reason": "end_turn", "spend": SPEND, "messages": messages}
     return Outcome(**{**fields, **changes})
 
 
 def build_tool_step(count: int = 1) -> tuple[Message, Message]:
-    """Build a message with tool calls, and a message with their results."""
+    """Build a message with `count` tool calls, and a message with the tool results."""
     calls = [ToolUse(f"call_{number}", "calculator", {"expression": f"{number}*2"}) for number in range(count)]
     results = [ToolResult(call.id, "2") for call in calls]
     return build_message("assistant", "See:", *calls), build_message("tool", *results)

@@ -1,4 +1,4 @@
-"""Injects failures of a table into the SDK: errors instead of DynamoDB's responses, and lost replies."""
+"""Simulated failures of DynamoDB in the SDK: error responses and lost replies."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,9 +13,9 @@ type Answer = tuple[SimpleNamespace, dict[str, Any]]
 
 @contextmanager
 def refusing(table: PhysicalTable, operation: str, code: str, *, about: str = "") -> Iterator[list[str]]:
-    """Fail calls of an operation (such as `TransactWriteItems`) whose body contains `about`.
+    """Fail the calls of an operation (such as `TransactWriteItems`) whose body contains `about`.
 
-    Yield the failed bodies.
+    Yield a list to which the bodies of the failed calls are appended. `code` is the error code of the response.
     """
     refused: list[str] = []
     answer = {"Error": {"Code": code, "Message": "refused by the test"}, "ResponseMetadata": {"HTTPStatusCode": 400}}
@@ -39,7 +39,10 @@ def refusing(table: PhysicalTable, operation: str, code: str, *, about: str = ""
 
 @contextmanager
 def losing_reply(table: PhysicalTable, operation: str) -> Iterator[list[str]]:
-    """Lose the first reply of an operation, which was applied. Yield the lost replies."""
+    """Apply the first call of an operation, but lose its reply.
+
+    Yield a list to which the operation is appended when the reply is lost.
+    """
     lost: list[str] = []
 
     def lose(**_: object) -> None:

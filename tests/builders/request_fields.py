@@ -1,4 +1,4 @@
-"""All fields that a request can contain, from the routes of all functions: their location and pydantic schema."""
+"""All fields of all requests: their location and pydantic schema, read from the routes of the functions."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _WRAPPERS = (
 
 @dataclass(frozen=True)
 class RequestField:
-    """One field of one route, such as `POST /v1/users body.limits`."""
+    """A field of a route's request. `name` is the route and the location, such as `POST /v1/users body.limits`."""
 
     name: str
     schema: Schema
@@ -37,7 +37,7 @@ class RequestField:
         return RequestField(name, schema, self.definitions)
 
     def validator(self, schema: Schema) -> SchemaValidator:
-        """Return a validator for a part of this field's schema, or for a schema around it."""
+        """Return a validator of a schema that may use the definitions of this field."""
         definitions = list(self.definitions.values())
         return SchemaValidator({"type": "definitions", "schema": schema, "definitions": definitions})
 
@@ -49,7 +49,7 @@ def request_fields() -> tuple[RequestField, ...]:
 
 
 def nodes(field: RequestField, above: tuple[Schema, ...] = ()) -> Iterator[tuple[RequestField, tuple[Schema, ...]]]:
-    """Yield each schema below a field with its enclosing schemas, outermost first."""
+    """Yield each schema inside a field, with the schemas that enclose it (outermost first)."""
     schema = field.schema
     if schema["type"] == "definition-ref":
         target = field.definitions[schema["schema_ref"]]

@@ -1,4 +1,4 @@
-"""Builds a Runtime for tests: settings from a mapping, a manual clock, and optionally a table."""
+"""A `Runtime` for tests: settings from a mapping, a manual clock, and optionally a table."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
 class TurnedClock:
-    """A manual clock."""
+    """A clock whose time changes only when a test advances it."""
 
     def __init__(self, now: datetime = NOON) -> None:
         self.now = now
@@ -29,7 +29,7 @@ class TurnedClock:
 
 
 def _remember_an_allow(now: datetime) -> PolicyCache:
-    """Return a cache in its state after a first call in each test tenant, with one policy that allows everything."""
+    """Return a policy cache in which each test tenant has one policy, which allows everything."""
     cache, all_of_it = PolicyCache(), ("*",)
     policy = Policy(PolicyId("pol_1"), "all", "allow", all_of_it, all_of_it, all_of_it, now, now)
     for tenant in ("ten_01k6r5m2x8f3v9q4w7t1y0z5ab", "ten_01k6r5m2x8f3v9q4w7t1y0z5ac"):
@@ -43,9 +43,9 @@ def build_runtime(
     table: PhysicalTable | None = None,
     clock: TurnedClock | None = None,
 ) -> RuntimeSource:
-    """Return a function that returns one Runtime.
+    """Return a function that always returns the same new `Runtime`.
 
-    `environment` has the function's variables, such as `{"PUBLIC_URL": "https://…"}`.
+    `environment` contains a function's environment variables, such as `{"PUBLIC_URL": "https://…"}`.
     """
     made = Runtime(Settings.read({"CORS_ORIGINS": "*", **(environment or {})}), clock or TurnedClock())
     made.__dict__["cursors"] = CursorSigner(lambda: b"cursor key of the tests, 32 byte")

@@ -1,6 +1,7 @@
-"""A scripted model: one list of steps per model call.
+"""A scripted model, which returns one scripted reply per model call.
 
-A step is text, thinking, a tool call, an error to raise, or an action at that point of the answer.
+A reply is a list of pieces. A piece is text, thinking, a tool call, an error to raise, or a function that is called at
+this point of the answer.
 """
 
 import threading
@@ -34,7 +35,11 @@ def calls(tool: str, call_id: str = "call_1", **arguments: object) -> ToolUse:
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer. Without `stop`, the stop reason is `tool_use` if it calls tools, otherwise `end_turn`."""
+    """One answer of the model.
+
+    If `stop` is None, the stop reason is `tool_use` for an answer with tool calls, and otherwise `end_turn`. If
+    `completes` is false, the stream ends without a `Completed` event.
+    """
 
     pieces: Sequence[Piece]
     stop: StopReason | None = None
@@ -51,7 +56,7 @@ def reply(*pieces: Piece, stop: StopReason | None = None, used: Usage = USED, co
 
 
 class ScriptedStream:
-    """A streaming answer. Its usage is `CUT` until it is complete, and empty before its first output."""
+    """A streaming answer. Its usage is empty before the first piece, and `CUT` until the answer is complete."""
 
     def __init__(self, said: Reply, model: str) -> None:
         self._reply, self.model = said, model
@@ -99,7 +104,10 @@ def _append(content: list[Block], piece: str | Thinking | ToolUse) -> None:
 
 @dataclass
 class ScriptedModel:
-    """A provider that returns its replies in order, then "Hello.". `requests` contains the received requests."""
+    """A provider that returns its replies in order, and then always "Hello."
+
+    `requests` contains the received requests.
+    """
 
     replies: list[Reply] = field(default_factory=list)
     requests: list[ModelRequest] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Creates sessions without a turn and without limits, and builds sessions and ended runs as values."""
+"""Builders of sessions and ended runs, and a function that creates a session without a turn."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,14 +19,14 @@ AGENT = AgentId("agt_01k6r5m2x8f3v9q4w7t1y0z5ah")
 
 
 def begin_session(service: SessionService, clock: Clock, **fields: Any) -> Session:
-    """Create an empty session. `fields` are the fields of a request."""
+    """Create a session without a turn and without limits. `fields` are the fields of the request."""
     quotas, scopes = QuotaService(service.sessions.table, clock), (ScopeLimits("tenant", {}),)
     given = {"title": None, "agent_id": None, "metadata": {}, **fields}
     return service.create(lambda id, record: quotas.record_session(id, record, scopes, quotas.read(scopes)), **given)[0]
 
 
 def build_session(*, number: int = 0, at: datetime | None = None, **changes: Any) -> Session:
-    """Return a session without a turn, created at the given time or at that number of seconds after noon."""
+    """Return a session without a turn, created at `at` or, by default, `number` seconds after noon."""
     moment = at or NOON + timedelta(seconds=number)
     fields: dict[str, Any] = {
         "id": mint_session_id(moment),
@@ -45,12 +45,12 @@ def build_session(*, number: int = 0, at: datetime | None = None, **changes: Any
 
 
 def run_of(session: Session, seconds: int = 1) -> RunId:
-    """Return the id of a run of the session that starts that number of seconds after noon."""
+    """Return the id of a run of the session that starts this number of seconds after noon."""
     return mint_run_id(NOON + timedelta(seconds=seconds), session.id)
 
 
 def ended_run(run_id: RunId, *, messages: int = 2, at: datetime = NOON, spend: Spend | None = None) -> Run:
-    """Return an ended run with that number of messages."""
+    """Return an ended run with this number of messages."""
     message = Message(mint_message_id(at), "user", (Text("x"),), at)
     run = Run(run_id, KEY_ID, AGENT, "anthropic", "m", "running", message, at)
     return run.ended(Outcome("succeeded", "end_turn", spend or Spend(), (message,) * (messages - 1)), at)

@@ -1,4 +1,4 @@
-"""Every type of item key, with items in the format of the stores, by the function that builds the key."""
+"""Sample items for every type of item key, by the function that builds the key."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -41,7 +41,7 @@ def listed(*, gsi1: str = "", gsi2: str = "", at: str = "x") -> dict[str, Any]:
     return first | ({"gsi2pk": gsi2, "gsi2sk": at} if gsi2 else {})
 
 
-# Items of a tenant: the function that builds a key -> items of that type, in the format of the stores.
+# Function that builds a key -> sample items of a tenant, in the format that the stores write.
 TENANTS: dict[str, Sample] = {
     "keys.counts": one(keys.counts(), users=1),
     "keys.api_key": one(keys.api_key(KEY)),
@@ -78,7 +78,7 @@ TENANTS: dict[str, Sample] = {
     "provider_keys.used_state": one(provider_keys.used_state("digest")),
     "provider_keys.connection": one(provider_keys.connection(USER, "google")),
 }
-# Items of the platform about a tenant.
+# Function that builds a key -> sample items of the platform that contain data about a tenant.
 PLATFORMS: dict[str, Sample] = {
     "keys.tenant_name": lambda tenant: [(keys.tenant_name(f"name of {tenant}"), {"tenant_id": tenant, "claim": "x"})],
     "keys.idempotency": lambda tenant: [
@@ -104,7 +104,7 @@ UNRELATED = {
     "keys.circuit", "keys.platform_concurrency", "keys.platform_key", "keys.first_platform_key", "keys.module",
     "keys.drift_round", "throttle_keys.address_failures",
 }  # fmt: skip
-# Parts of the keys above: partitions, sort keys, and parts of index keys.
+# Functions that build parts of the keys above: partitions, sort keys, and parts of index keys.
 PARTS = {
     "keys.login_partition", "keys.login_sort", "keys.sessions_of", "keys.all_sessions", "keys.activity", "keys.month",
     "keys.all_runs", "keys.runs_of", "keys.sweep_partition", "keys.sweep_shard", "keys.sweep_sort",
@@ -116,7 +116,7 @@ PARTS = {
 
 
 def put_shapes(physical: PhysicalTable, tenant: TenantId) -> None:
-    """Write an item of every type that a tenant has, and of every type that the platform has about a tenant."""
+    """Write sample items of every type: the items of the tenant, and the platform's items about the tenant."""
     _put_all(TenantTable(physical, tenant), tenant, TENANTS)
     _put_all(PlatformTable(physical), tenant, PLATFORMS)
 

@@ -1,4 +1,4 @@
-"""One tenant's stores, services and turns over a table and a bucket, with a scripted model."""
+"""The stores, services and turns of a tenant, on a table and a bucket, with a scripted model."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -54,7 +54,7 @@ SCOPES = frozenset({"chat", "sessions:read", "sessions:write"})
 
 @contextmanager
 def open_bucket(on_moto: bool) -> Iterator[Bucket]:
-    """Create an empty bucket on moto, for any table backend."""
+    """Yield an empty bucket on moto. If the table is not on moto, calls to DynamoDB are not intercepted."""
     mocked = mock_aws(config=None if on_moto else {"core": {"passthrough": {"services": ["dynamodb"]}}})
     with mocked, moto_client("s3") as client:
         client.create_bucket(Bucket="blobs", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
@@ -73,7 +73,10 @@ ADMIN = context_of("usr_01k6r5m2x8f3v9q4w7t1y0z5ag", scopes=frozenset({"admin"})
 
 @dataclass
 class TenantEnv:
-    """The environment of a tenant, by default the first. `defects` contains the errors that turns reported."""
+    """Tenants on a table and a bucket. The default of each `tenant` parameter is the first tenant.
+
+    `defects` contains the errors that turns reported.
+    """
 
     physical: PhysicalTable
     bucket: Bucket
@@ -146,13 +149,13 @@ class TenantEnv:
         self.while_waiting()
 
     def begin(self, message: str = "Hi", *, context: TenantContext | None = None, **wishes: Any) -> Turn:
-        """Start a turn. `wishes` are fields of the request."""
+        """Start a turn. `wishes` are additional fields of the turn request."""
         turn = self.turns(context).begin(TurnRequest(message=message, **wishes))
         turn.pause = self.pause
         return turn
 
     def talk(self, message: str = "Hi", *, context: TenantContext | None = None, **wishes: Any) -> list[RunEvent]:
-        """Run a whole turn and return its events."""
+        """Run a turn one second later, and return its events."""
         self.clock.advance(1)
         return list(self.begin(message, context=context, **wishes).events())
 
@@ -161,7 +164,7 @@ class TenantEnv:
         return begin_session(self.session_service(context_of(owner)), self.clock).id
 
     def run_of(self, events: list[RunEvent]) -> Run:
-        """Return the stored run of a turn's events."""
+        """Return the stored run to which the events of a turn belong."""
         run = self.runs().get(run_id_of(events))
         assert run is not None
         return run
@@ -172,7 +175,7 @@ class TenantEnv:
         return entry
 
     def messages_of(self, session_id: SessionId, *, limit: int = 100) -> list[Message]:
-        """Return all messages of a session, page by page."""
+        """Return all messages of a session, read in pages of `limit` messages."""
         found: list[Message] = []
         page: Page[tuple[Run, Message]] | None = None
         while page is None or page.position is not None:
@@ -183,14 +186,14 @@ class TenantEnv:
         return found
 
     def replay(self, run_id: RunId, *, after: int = 0) -> list[RunEvent]:
-        """Return the events that a reconnecting client receives immediately."""
+        """Return the events that a client receives immediately when it reconnects after event `after`."""
         return list(Replay(self.runs(), run_id, after).read())
 
     def sweep(self) -> SweepReport:
         return Sweep(self.finalizer, lambda _swept, error: self.defects.append(error)).run(list_swept(self.physical))
 
     def items(self, partition: str = "") -> list[dict[str, Any]]:
-        """Return the table's raw items from partitions whose key contains the text, without audit events."""
+        """Return the raw items whose partition key contains a text, without audit events."""
         found = self.physical.client.scan(TableName=self.physical.name, ConsistentRead=True)["Items"]
         kept = (item for item in found if "#AUDIT#" not in str(item["pk"]["S"]))
         return [dict(item) for item in kept if partition in str(item["pk"]["S"])]
@@ -199,7 +202,7 @@ class TenantEnv:
         return [str(each["Key"]) for each in self.bucket.client.list_objects_v2(Bucket="blobs").get("Contents", [])]
 
     def add_tenant(self, tenant: TenantId, plan: PlanName = "pro") -> AgentConfig:
-        """Create a tenant with its default agent, like the platform function."""
+        """Create a tenant and its default agent, like the platform function. Return the agent."""
         item = {"id": tenant, "plan": plan, "config_version": 1, "settings": "{}"}
         self.table(tenant).write(Put(keys.tenant(), item, ANY))
         agent = default_agent(self.clock)
@@ -213,7 +216,7 @@ class TenantEnv:
 
     @contextmanager
     def intercepted(self, intercept: Intercept) -> Iterator[None]:
-        """Intercept the calls to table and bucket."""
+        """Intercept the calls to the table and the bucket within the block."""
         with intercepted(self.physical.client, intercept), intercepted(self.bucket.client, intercept):
             yield
 
@@ -235,13 +238,13 @@ def run_id_of(events: list[RunEvent]) -> RunId:
 
 
 def begin_again(tenant_env: TenantEnv, session_id: SessionId, **wishes: Any) -> Turn:
-    """Start another turn of a session, one second later."""
+    """Start another turn of the session, one second later."""
     tenant_env.clock.advance(1)
     return tenant_env.begin("again", session_id=session_id, **wishes)
 
 
 def head_of(tenant_env: TenantEnv, session_id: SessionId) -> Any:
-    """Return the item of an existing session."""
+    """Return the session. Assert that it exists."""
     head = tenant_env.sessions().get(session_id)
     assert head is not None
     return head

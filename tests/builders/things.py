@@ -26,7 +26,7 @@ ThingId = Annotated[str, Path(pattern=id_pattern("thg"))]
 
 
 class ThingRequest(StrictModel):
-    """Request model of a thing."""
+    """The request body of a thing."""
 
     name: str
     size: int = 1
@@ -47,9 +47,9 @@ class Secret(StrictModel):
 
 
 class Things:
-    """Routes for tests.
+    """The routes of the application.
 
-    `executed` is the number of executions of the endpoints. `meddle` runs inside `create_thing`.
+    `executed` counts the executed POST requests. `meddle` is called during `create_thing` and `create_asynchronously`.
     """
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class Things:
     def list_things(
         self, page: PageDep, tenant: TenantDep, runtime: RuntimeDep, name: str | None = None
     ) -> ListOf[Thing]:
-        """Yield increasing numbers without end."""
+        """Return a page of an endless list of numbered things."""
         scope = list_scope(tenant, "things", name=name)
         asked = page_request(page, runtime.cursors, scope=scope)
         start = int(asked.position["number"]) if asked.position else 0
@@ -107,7 +107,7 @@ class Things:
         return Thing(name=caller.principal.type, number=self.executed)
 
     def fail_with(self, error: Exception) -> None:
-        """Make every later call of `create_thing` fail."""
+        """Make every later call of `create_thing` fail with this error."""
 
         def fail() -> None:
             raise error

@@ -1,4 +1,4 @@
-"""A Messages API in memory: the real SDK and our adapter, with response bytes that the test chooses."""
+"""Anthropic's Messages API in memory, called through the real SDK and our adapter. Tests choose the response bytes."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -38,7 +38,7 @@ STOP: Event = {"type": "message_stop"}
 
 
 def provider_over(handler: Handler, *, retries: int = 3) -> AnthropicProvider:
-    """Return a provider whose requests go to the handler, without pauses between retries."""
+    """Return a provider that sends its requests to the handler and retries without pauses."""
     http = make_http_client(httpx2.MockTransport(handler))
     client = Anthropic(api_key="key", base_url="http://model.test", max_retries=0, http_client=http)
     channel = Channel("anthropic", lambda: client, lambda model: model.id)
@@ -46,7 +46,7 @@ def provider_over(handler: Handler, *, retries: int = 3) -> AnthropicProvider:
 
 
 def provider_of(*events: Event | str) -> AnthropicProvider:
-    """Return a provider that answers each call with these events. Text is sent unchanged."""
+    """Return a provider that answers each call with these events. A string is sent unchanged."""
     return provider_over(lambda _request: stream_of(events), retries=0)
 
 
@@ -87,7 +87,7 @@ def said(text: str, index: int = 0) -> tuple[Event, ...]:
 def called(
     arguments: str, index: int = 0, *, call_id: object = "toolu_1", name: object = "calculator"
 ) -> tuple[Event, ...]:
-    """Return the events of a tool call. Its arguments are JSON text."""
+    """Return the events of a tool call. `arguments` is JSON text."""
     return (
         opened(index, type="tool_use", id=call_id, name=name, input={}),
         piece(index, "input_json_delta", partial_json=arguments),
@@ -97,10 +97,10 @@ def called(
 
 @dataclass
 class Upstream:
-    """A handler with scripted answers, then "Hello.".
+    """A handler that returns scripted answers in order, and then always "Hello."
 
-    An invalid request gets the API's 400. `requests` contains the received bodies. Messages with tool calls require
-    declared tools, like on other servers.
+    An invalid request gets the API's 400 response. `requests` contains the received bodies. A request whose messages
+    contain tool calls or tool results must declare tools, as other servers of this API require.
     """
 
     answers: list[httpx2.Response] = field(default_factory=list)
@@ -129,14 +129,14 @@ def _require_tools(body: dict[str, Any]) -> None:
 
 
 def answer(*events: Event | str, request: ModelRequest = HELLO) -> tuple[list[ModelEvent], Completed]:
-    """Return the deltas of an answer and its end."""
+    """Return the deltas that the provider yields for these events, and its final event."""
     *deltas, end = provider_of(*events).open(request, deadline_seconds=5)
     assert isinstance(end, Completed)
     return deltas, end
 
 
 def broken(*events: Event | str) -> str:
-    """Return the logged reason of a broken answer. Assert that the answer was requested once."""
+    """Assert that an answer with these events fails without a retry. Return the logged reason."""
     upstream = Upstream()
     upstream.say(*events)
     with pytest.raises(ModelFailed) as caught:
@@ -148,5 +148,5 @@ def broken(*events: Event | str) -> str:
 
 
 def texts(*pieces: str) -> list[Event]:
-    """Return the start of an answer and a text block in several deltas."""
+    """Return the start event of an answer, and the events of a text block with one delta per piece."""
     return [START, opened(0, type="text", text=""), *(piece(0, "text_delta", text=each) for each in pieces), closed(0)]

@@ -1,6 +1,6 @@
-"""Intercepts the calls of a boto3 client to count them, lose replies, or kill the process between two calls.
+"""Interceptors for the calls of a boto3 client. They record calls, lose replies, or simulate a killed process.
 
-Independent of the backend, which applies all calls.
+The interceptors do not depend on the backend, which applies all calls.
 """
 
 import threading
@@ -21,7 +21,10 @@ WRITES = frozenset({
 
 @contextmanager
 def intercepted(client: Any, intercept: Intercept) -> Iterator[None]:
-    """Call `intercept(operation, arguments, send)` instead of every call of the client, within the block."""
+    """Call `intercept(operation, arguments, send)` instead of each call of the client, within the block.
+
+    `send()` makes the original call and returns its response.
+    """
     before = client._make_api_call
 
     def call(operation: str, arguments: dict[str, Any]) -> Any:
@@ -36,7 +39,10 @@ def intercepted(client: Any, intercept: Intercept) -> Iterator[None]:
 
 @contextmanager
 def serialised(*clients: Any) -> Iterator[None]:
-    """Serialize the calls. moto has no lock, so its conditions are exact between threads only this way."""
+    """Serialize the calls of the clients within the block.
+
+    moto has no lock, so conditional writes of several threads are exact only if the calls are serialized.
+    """
     lock = threading.RLock()
 
     def one_by_one(_operation: str, _arguments: dict[str, Any], send: Send) -> Any:
@@ -51,7 +57,7 @@ def serialised(*clients: Any) -> Iterator[None]:
 
 @dataclass
 class Recorder:
-    """Records the operations."""
+    """An interceptor that records the operations and their arguments."""
 
     operations: list[str] = field(default_factory=list)
     arguments: list[dict[str, Any]] = field(default_factory=list)
@@ -63,7 +69,7 @@ class Recorder:
 
 
 def lose_replies(operation: str, _arguments: dict[str, Any], send: Send) -> Any:
-    """Send each write twice, like the SDK after a lost first reply. Return the second reply."""
+    """Send each write twice, as the SDK does after a lost reply. Return the second reply."""
     if operation in WRITES:
         try:
             send()
@@ -73,14 +79,14 @@ def lose_replies(operation: str, _arguments: dict[str, Any], send: Send) -> Any:
 
 
 class Killed(BaseException):
-    """The process was killed at this point."""
+    """Raised to simulate that the process was killed."""
 
 
 @dataclass
 class Kill:
-    """Kills the process at call number `at` (from 0), either before the call is sent or after it was applied.
+    """An interceptor that simulates a process that is killed at call number `at` (from 0).
 
-    All later calls of the killed process fail.
+    If `applied` is true, this call is applied first. All later calls fail.
     """
 
     at: int
@@ -102,7 +108,7 @@ class Kill:
 
 @dataclass
 class Outage:
-    """Fails each call for which `when(number, operation)` is true, like an unreachable service."""
+    """An interceptor that fails each call for which `when(number, operation)` is true, like an unreachable service."""
 
     when: Callable[[int, str], bool]
     count: int = 0

@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def adapter_binary(request: pytest.FixtureRequest) -> Path:
-    """The real Lambda Web Adapter."""
+    """The path of the real Lambda Web Adapter."""
     given = request.config.getoption("--adapter")
     found = Path(str(given)) if given else built_adapter()
     if found is None:
@@ -37,7 +37,7 @@ def adapter_binary(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture
 def dynamodb_table(request: pytest.FixtureRequest, physical_table: PhysicalTable) -> PhysicalTable:
-    """An empty table of template.yaml on DynamoDB Local."""
+    """An empty table with the definition in template.yaml, on DynamoDB Local."""
     if request.config.getoption("--dynamodb") == "moto":
         pytest.fail("this needs DynamoDB Local: run `make conformance`")
     return physical_table
@@ -45,7 +45,7 @@ def dynamodb_table(request: pytest.FixtureRequest, physical_table: PhysicalTable
 
 @pytest.fixture
 def lone_table(definition_of_table: Document) -> Iterator[PhysicalTable]:
-    """An empty table on a separate DynamoDB Local, because thousands of transactions slow a server down."""
+    """An empty table on a separate DynamoDB Local, because thousands of transactions slow down a server."""
     with running_dynamodb() as dynamodb:
         client, name = dynamodb.client("dynamodb"), f"atrium-{uuid.uuid4().hex}"
         create_table(client, definition_of_table, name)

@@ -1,6 +1,6 @@
-"""Code of the processes in a counting race.
+"""Code that runs in the processes of a counting race.
 
-Each process delivers batches of the same entries, like concurrent shards.
+Each process delivers batches of the same ledger entries, like concurrent shards of a stream.
 """
 
 import random
@@ -18,7 +18,7 @@ THREADS = 4
 
 @dataclass(frozen=True)
 class Deliveries:
-    """The table, the entries, and the seed of their order. Can be pickled."""
+    """The table, the ledger entries, and the seed of the random delivery order. Instances can be pickled."""
 
     url: str
     table_name: str
@@ -27,9 +27,9 @@ class Deliveries:
 
 
 def deliver(given: Deliveries) -> int:
-    """Deliver all entries in batches from several threads, in random order, until all are counted.
+    """Deliver all entries twice in random batches, from several threads, until every batch is counted.
 
-    Return the batches.
+    Return the number of batches.
     """
     table = PhysicalTable(Endpoint(given.url).client("dynamodb"), given.table_name)
     counter = UsageCounter(lambda tenant_id: TenantTable(table, tenant_id))

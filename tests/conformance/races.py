@@ -1,4 +1,7 @@
-"""Code of the processes in a race. Each process has a separate client and threads, and reports its successes."""
+"""Code that runs in the processes of a race.
+
+Each process has a separate client and several threads, and returns the number of its successful calls.
+"""
 
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -22,7 +25,7 @@ COUNTER = Key("RACE", "COUNTER")
 
 @dataclass(frozen=True)
 class Race:
-    """The parameters of a race. Can be pickled."""
+    """The parameters of a race. Instances can be pickled."""
 
     url: str
     table_name: str
@@ -35,13 +38,13 @@ class Race:
 
 
 def count(granted: Callable[[Race], int], race: Race) -> int:
-    """Start all processes and threads. Return the number of successes."""
+    """Run `granted` in all processes. Return the total number of successes."""
     with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
         return sum(pool.map(granted, [race] * PROCESSES))
 
 
 def take_while_below(race: Race) -> int:
-    """Increment a counter from every thread while it is below the maximum. Return the successes."""
+    """Increment a counter from every thread while it is below the maximum. Return the number of successes."""
     table = race.table()
     values: dict[str, Any] = {"one": 1, "max": race.maximum}
 
@@ -57,7 +60,7 @@ def take_while_below(race: Race) -> int:
 
 
 def add_in_transactions(race: Race) -> int:
-    """Increment a counter in conflicting transactions, with the retries of a caller. Return the successes."""
+    """Increment a counter in conflicting transactions, with the retries of a caller. Return the number of successes."""
     table = race.table()
     other = Key("RACE", "OTHER")
 

@@ -1,4 +1,4 @@
-"""The real Lambda Web Adapter in front of a web server, under our Runtime API."""
+"""The real Lambda Web Adapter between our Runtime API and a web server."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,7 +24,7 @@ def test_adapter(api: RuntimeApi, check: Callable[[RuntimeApi], None]) -> None:
 
 
 def test_adapter_does_not_report_an_interrupted_stream(api: RuntimeApi) -> None:
-    """The adapter writes the error's trailers into the body, so clients must detect the end by the last event."""
+    """The adapter writes the trailers of the error into the body, so clients must check for the last event."""
     result = api.invoke(rest_event("/v1/drop"), 20)
     assert result.status == "succeeded"
     assert result.payload.startswith(b"id: 1\n\nid: 2\n\nLambda-Runtime-Function-Error-Type: Runtime.StreamError\r\n")

@@ -1,4 +1,4 @@
-"""The built chat function, started by its `run.sh`, under the real Lambda Web Adapter, with the model server."""
+"""The built chat function, started by its `run.sh` behind the real Lambda Web Adapter, with the local model server."""
 
 import itertools
 import json
@@ -22,7 +22,10 @@ def fleet(adapter_binary: Path) -> Iterator[Fleet]:
 
 
 def call(fleet: Fleet, name: str, *, body: object = None, **headers: str) -> Invocation:
-    """Send an event of tests/events, optionally with another body or more headers (`_` for `-`)."""
+    """Invoke the function with an event of tests/events, optionally with another body or additional headers.
+
+    In the names of headers, `_` is replaced by `-`.
+    """
     event = read_event(f"chat/{name}")
     for header, value in headers.items():
         event["headers"][header.replace("_", "-")] = value
@@ -53,7 +56,7 @@ def test_answer_is_whole(fleet: Fleet) -> None:
 
 
 def test_pieces_come_as_the_model_sends_them(fleet: Fleet) -> None:
-    call(fleet, "answer")  # modules are imported here
+    call(fleet, "answer")  # the first call imports the modules
     message = "[[delay=1]] [[pieces=4]] [[slow=0.4]] Tell me a story."
     chunks = call(fleet, "stream", body={"message": message}).chunks
     start = first_with(chunks, b"event: start")

@@ -1,4 +1,7 @@
-"""Concurrent calls of the circuit breaker on DynamoDB Local: it counts every outage and starts at most three trials."""
+"""Concurrent calls of the circuit breaker on DynamoDB Local.
+
+Every outage is counted, and at most three trials start at the same time.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,4 +1,7 @@
-"""Agents created and deleted by concurrent calls, on DynamoDB Local: never above the limit, with a correct count."""
+"""Concurrent creation and deletion of agents, on DynamoDB Local.
+
+The limit is never exceeded, and the count remains correct.
+"""
 
 import random
 from concurrent.futures import ThreadPoolExecutor

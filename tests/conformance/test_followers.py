@@ -1,4 +1,4 @@
-"""Followers connect and disconnect concurrently, on DynamoDB Local: never above the limit, with a correct count."""
+"""Concurrent followers of run events, on DynamoDB Local. The limit is never exceeded, and all slots are released."""
 
 import random
 from concurrent.futures import ThreadPoolExecutor

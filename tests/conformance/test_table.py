@@ -1,4 +1,4 @@
-"""Behaviour that moto does not emulate: exact writes between processes, transactions without lost updates, capacity."""
+"""Behaviour that moto does not emulate: conditional writes and transactions in races, page sizes, and capacity."""
 
 from typing import Any
 

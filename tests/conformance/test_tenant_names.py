@@ -1,4 +1,4 @@
-"""Concurrent operators on DynamoDB Local: each name belongs to one tenant."""
+"""Concurrent creation, renaming and deletion of tenants, on DynamoDB Local. Each name belongs to one tenant."""
 
 import random
 from concurrent.futures import ThreadPoolExecutor

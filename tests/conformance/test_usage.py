@@ -1,4 +1,4 @@
-"""Usage aggregation on an exact table: concurrent delivery of the same entries by several processes, and its cost."""
+"""Usage aggregation on DynamoDB Local: concurrent delivery of the same entries, and the cost of counting."""
 
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -33,7 +33,7 @@ def settle(table: PhysicalTable, count: int) -> tuple[Arrival, ...]:
 
 @contextmanager
 def measured_units(table: PhysicalTable) -> Iterator[list[float]]:
-    """Request the capacity of each transaction. Yield the write units."""
+    """Request the consumed capacity of each transaction. Yield the list of write units."""
     units: list[float] = []
 
     def ask(params: dict[str, Any], **_: object) -> None:

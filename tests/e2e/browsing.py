@@ -1,4 +1,4 @@
-"""A real browser, and a page on another origin."""
+"""Opens a real browser, and serves a page on another origin."""
 
 import shutil
 import socket
@@ -17,7 +17,7 @@ _FLAGS = [
 
 @contextmanager
 def open_page() -> Iterator[Page]:
-    """Open an empty page in Chromium. Close it afterwards."""
+    """Open an empty page in Chromium. Close the browser afterwards."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     assert chromium, "these tests need Chromium on PATH"
     with sync_playwright() as playwright:
@@ -30,7 +30,7 @@ def open_page() -> Iterator[Page]:
 
 @contextmanager
 def serving(html: bytes, host: str = "127.0.0.1") -> Iterator[str]:
-    """Answer every GET on a free port of a loopback address with this page. Yield the origin."""
+    """Serve a page for every GET request on a free port of a loopback address. Yield the origin."""
 
     class Elsewhere(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

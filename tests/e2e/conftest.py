@@ -1,7 +1,7 @@
-"""Fixtures of the end-to-end tests: the whole product on loopback, started once by `make dev`.
+"""Fixtures of the end-to-end tests. `make dev` starts the whole product once, on loopback.
 
-`--stack=running` tests the stack that is already running (its `.local/dev.json` is read). `--stage-prefix=/dev` starts
-the stack as on API Gateway's default endpoint.
+`--stack=running` uses the stack that is already running and reads its `.local/dev.json`. `--stage-prefix=/dev` starts
+the stack with a stage prefix, as on API Gateway's default endpoint.
 """
 
 import json
@@ -40,7 +40,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _turn(item: pytest.Item) -> int:
-    """Order the tests: those that start their own stack, those that need a new shared stack, then the others."""
+    """Return the sort key of a test.
+
+    Tests that start their own stack run first. Tests that need a new shared stack run next, and then all other tests.
+    """
     if "stack" not in getattr(item, "fixturenames", ()):
         return 0
     return 1 if item.get_closest_marker("new_stack") else 2
@@ -48,7 +51,7 @@ def _turn(item: pytest.Item) -> int:
 
 @dataclass(frozen=True)
 class Tenant:
-    """A seeded tenant and an HTTP client with its key."""
+    """A seeded tenant and an HTTP client with its API key."""
 
     id: str
     plan: str
@@ -65,7 +68,7 @@ class Tenant:
 
 @dataclass(frozen=True)
 class Stack:
-    """The running product."""
+    """The running local stack. `description` is the content of its `.local/dev.json`."""
 
     base_url: str
     description: dict[str, Any]
@@ -73,13 +76,13 @@ class Stack:
 
     @property
     def model(self) -> httpx.Client:
-        """The model server's inspection API."""
+        """An HTTP client of the model server's inspection API."""
         return httpx.Client(base_url=self.description["model_url"], timeout=30)
 
 
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
-    """Start the stack, or use the running one."""
+    """Start the stack, or connect to the running stack."""
     if request.config.getoption("--stack"):
         yield from _connect()
         return
@@ -127,7 +130,7 @@ def close_circuit(stack: Stack) -> Iterator[Callable[[], object]]:
 
 @pytest.fixture(autouse=True)
 def closed_circuit(request: pytest.FixtureRequest) -> None:
-    """Begin each test with a closed circuit: together, tests of outages cause more than the five that open it."""
+    """Close the circuit before each test. Five outages open the circuit, and all tests together cause more outages."""
     if "stack" in request.fixturenames:
         request.getfixturevalue("close_circuit")()
 

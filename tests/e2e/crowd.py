@@ -15,7 +15,7 @@ THREADS = 8
 
 @dataclass(frozen=True)
 class Crowd:
-    """The callers and their message. Can be pickled."""
+    """The parameters of the callers. `calls` is the number of calls of one process. Instances can be pickled."""
 
     base_url: str
     key: str
@@ -26,7 +26,7 @@ class Crowd:
 
 @dataclass(frozen=True)
 class Told:
-    """The result of one call: its status and, if it was rejected, code and limit."""
+    """The result of one call: the status and, if the call was rejected, the code and the limit."""
 
     status: int
     code: str = ""
@@ -34,9 +34,9 @@ class Told:
 
 
 def call_all(crowd: Crowd, calls: int) -> Counter[Told]:
-    """Make that number of calls from all processes and threads at the same time. Count the results."""
+    """Make `calls` requests in total from all processes and threads at once. Return the number of each result."""
     with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
-        list(pool.map(time.sleep, [1.0] * PROCESSES))  # time for all threads to start before the first call
+        list(pool.map(time.sleep, [1.0] * PROCESSES))  # wait until all processes have started
         start_at = time.time() + 0.5
         shares = [calls // PROCESSES + (number < calls % PROCESSES) for number in range(PROCESSES)]
         parts = [Crowd(crowd.base_url, crowd.key, crowd.message, share, start_at) for share in shares]

@@ -1,4 +1,4 @@
-"""A tenant on the free plan, the operator who sets its limits, and its part of the table."""
+"""A tenant on the free plan, with clients for the tenant and the operator, and with the tenant's table."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,7 +47,10 @@ class Limited:
         return self.standing(name)["used"]
 
     def refused(self, name: str, code: str, **fields: Any) -> httpx.Response:
-        """Assert that a limit rejects the next call, that a dry run reports this first, and that neither is counted."""
+        """Assert that a limit rejects the next call. Return the response.
+
+        A dry run must report the rejection first. Neither the dry run nor the call may be counted.
+        """
         before = self.standing("requests_per_day")["used"]
         told = self.http.post("/v1/limits/check", json={"message": "Hi", **fields}).json()
         answer = self.say(**fields)
@@ -64,12 +67,12 @@ class Limited:
         return [entry for month in sorted(months) for entry, _ in LedgerStore(self.table).read_month(month)]
 
     def slots(self) -> list[str]:
-        """Return the runs that have a slot, with a valid or expired lease."""
+        """Return the names of all slots of the tenant, including slots whose lease has expired."""
         item = self.table.get(keys.admission("")) or {}
         return [*item.get("slots", {}), *item.get("late", {})]
 
     def assert_settled(self, calls: int) -> None:
-        """Assert that the ledger has that number of calls, and the counters match.
+        """Assert that the ledger has `calls` entries and that the counters match.
 
         No reservation or slot may remain.
         """
@@ -84,7 +87,7 @@ class Limited:
 
 @contextmanager
 def made_tenant(stack: Stack) -> Iterator[Limited]:
-    """Create a tenant on the free plan, and delete it afterwards."""
+    """Create a tenant on the free plan. Delete the tenant afterwards."""
     operator = httpx.Client(
         base_url=stack.base_url, headers={"x-api-key": stack.description["platform_api_key"]}, timeout=60
     )

@@ -1,4 +1,4 @@
-"""Kills processes of the running stack."""
+"""Finds and kills processes of the running stack."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from tests.e2e.waiting import wait_for
 
 
 def kill_chat(stack: Stack) -> None:
-    """Kill all processes of the chat function without running their `finally` blocks, like a crash of Lambda."""
+    """Kill all processes of the chat function without running their `finally` blocks, as in a crash of Lambda."""
     processes = _chat_processes(stack.description["endpoint_url"])
     assert processes
     for process in processes:
@@ -20,7 +20,7 @@ def kill_chat(stack: Stack) -> None:
 
 
 def _chat_processes(endpoint_url: str) -> list[int]:
-    """Return the chat processes of this stack, identified by the address of its emulator."""
+    """Return the ids of the chat processes of this stack. The address of the stack's emulator identifies them."""
     found = []
     for folder in Path("/proc").iterdir():
         try:

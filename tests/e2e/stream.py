@@ -1,4 +1,4 @@
-"""Reads server-sent events as they arrive, with the time of each event."""
+"""Reads server-sent events as they arrive, and records the time of each event."""
 
 import json
 import time
@@ -20,7 +20,7 @@ class Event:
 
 
 def read_events(response: httpx.Response, began: float) -> Iterator[Event]:
-    """Yield events. Fail on a line that is neither a field of an event nor a comment."""
+    """Yield the events of a response. Fail on a line that is neither a field of an event nor a comment."""
     fields: dict[str, str] = {}
     for line in response.iter_lines():
         if line.startswith(":"):
@@ -37,7 +37,7 @@ def read_events(response: httpx.Response, began: float) -> Iterator[Event]:
 
 
 def stream_chat(client: httpx.Client, message: str, **fields: Any) -> list[Event]:
-    """Send one message and return all events of its stream."""
+    """Send one message. Return all events of the stream."""
     began = time.monotonic()
     with client.stream("POST", "/v1/chat/stream", json={"message": message, **fields}) as response:
         assert response.status_code == 200, response.read()
@@ -46,7 +46,7 @@ def stream_chat(client: httpx.Client, message: str, **fields: Any) -> list[Event
 
 
 def start_and_leave(client: httpx.Client, message: str, *, after: int, **fields: Any) -> list[Event]:
-    """Send one message, read that number of events, and close the connection."""
+    """Send one message, read `after` events, and close the connection. Return the events."""
     began = time.monotonic()
     seen: list[Event] = []
     with client.stream("POST", "/v1/chat/stream", json={"message": message, **fields}) as response:

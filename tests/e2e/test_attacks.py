@@ -1,4 +1,7 @@
-"""Invalid credentials get the same error, are not counted, and are reported to the tenant that they name."""
+"""Invalid credentials over HTTP. Every call returns the same error and is not counted.
+
+Rejected credentials that name a tenant are recorded in the audit of the tenant.
+"""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -37,7 +40,7 @@ def log_in(stack: Stack, tenant: Limited) -> str:
 
 
 def refused(tenant: Limited, since: datetime) -> dict[str, dict[str, Any]]:
-    """Return the rejected calls in the tenant's audit with this user agent."""
+    """Return the events of rejected credentials in the tenant's audit, by user agent."""
     query = {"type": "auth.refuse", "from": since.isoformat(), "limit": "100"}
     answer = tenant.http.get("/v1/audit", params=query)
     assert answer.status_code == 200, answer.text

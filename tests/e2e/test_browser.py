@@ -1,4 +1,4 @@
-"""A page on another origin in a real browser: preflight, readable headers, and an incrementally streamed answer."""
+"""Calls from a page on another origin in a real browser: preflight, readable headers, and a streamed answer."""
 
 import json
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ _SCRIPT = """async ([base, key, message]) => {
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    """A page of http://127.0.0.1:<another port> in Chromium."""
+    """A page in Chromium, served on another port of 127.0.0.1 than the stack."""
     with serving(_PAGE) as origin, open_page() as opened:
         opened.goto(f"{origin}/")
         yield opened

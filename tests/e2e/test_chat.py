@@ -1,4 +1,4 @@
-"""Chat end to end: send a message, continue the session, read the messages, read the cost."""
+"""Chat end to end: messages, sessions, usage, idempotency keys, and rotated API keys."""
 
 from decimal import Decimal
 

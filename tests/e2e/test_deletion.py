@@ -1,4 +1,4 @@
-"""A tenant with data is deleted over HTTP. The sweeper of the running stack erases it from table and bucket."""
+"""A tenant with data is deleted over HTTP. The sweeper of the running stack erases the data from table and bucket."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,7 +65,7 @@ def test_a_tenant_is_erased(stack: Stack, pro: Tenant) -> None:
     pro.chat("I stay.")
     with storage_of(stack) as storage, made_tenant(stack) as tenant:
         fill(stack, tenant, f"{tenant.id[-12:]}.example")
-        # HTTP does not accept a message that is large enough for the bucket.
+        # HTTP does not accept a message that is large enough to be stored in the bucket.
         for each in (tenant.id, pro.id):
             TenantBlobs(storage.bucket, TenantId(each)).put("runs/r/question", b"text")
         assert len(storage.items_about(tenant.id)) > 40
@@ -102,7 +102,7 @@ def test_a_tenant_is_erased(stack: Stack, pro: Tenant) -> None:
 
 
 def _let_time_pass(storage: Erasing, tenant_id: str) -> None:
-    """Move the deletion time into the past, so that the test need not wait for the last pass."""
+    """Set the deletion time to one hour ago, so that the test does not wait for the last pass."""
     storage.physical.client.update_item(
         TableName=storage.physical.name,
         Key={"pk": {"S": f"TENANT#{tenant_id}"}, "sk": {"S": "TENANT"}},

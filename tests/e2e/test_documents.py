@@ -1,4 +1,4 @@
-"""Public resources: the OpenAPI document, its page, health."""
+"""Public resources: the OpenAPI document, its page, the health routes, HEAD requests, and preflight requests."""
 
 import httpx
 

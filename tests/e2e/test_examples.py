@@ -17,7 +17,7 @@ FORM = "application/x-www-form-urlencoded"
 
 @dataclass(frozen=True)
 class Sent:
-    """One example and its response."""
+    """The response to one example, and the statuses that the document lists for its operation."""
 
     name: str
     status: int
@@ -67,9 +67,9 @@ def _send(client: httpx.Client, stack: Stack, path: str, method: str, operation:
 
 
 def _credential(client: httpx.Client, stack: Stack, operation: dict[str, Any]) -> dict[str, str]:
-    """Return the credential that the operation requires.
+    """Return the headers with the credential that the operation requires.
 
-    It is empty, the platform's key, the first tenant's key, or a login.
+    The credential is the platform's API key, the API key of a tenant, or the access token of a new login.
     """
     if "security" not in operation:
         return {}

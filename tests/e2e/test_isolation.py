@@ -1,4 +1,4 @@
-"""Data of one tenant is not found by another tenant, on any route and in any list."""
+"""Resources of one tenant are not visible to another tenant, by id or in lists."""
 
 import pytest
 
@@ -9,7 +9,7 @@ type Ids = dict[str, str]
 
 @pytest.fixture(scope="module")
 def theirs(request: pytest.FixtureRequest) -> Ids:
-    """Ids of a session and a run of the other tenant."""
+    """The ids of the other tenant, and of its session, run and agent."""
     pro: Tenant = request.getfixturevalue("stack").tenants["pro"]
     turn = pro.chat("A secret of ours: swordfish.")
     return {"session": turn["session_id"], "run": turn["run_id"], "agent": pro.agent_id, "tenant": pro.id}

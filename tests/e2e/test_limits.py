@@ -1,6 +1,6 @@
-"""A free tenant reaches each limit of its plan.
+"""A tenant on the free plan reaches each limit of the plan.
 
-The error has the limit's name, code and time. Rejected calls are not counted.
+The error contains the limit's name, code and reset time. Rejected calls are not counted.
 """
 
 import time
@@ -27,13 +27,13 @@ def seconds_to(moment: str) -> float:
 
 
 def own_usage(key: Limited, name: str) -> int:
-    """Return the usage of a key's limit."""
+    """Return the used amount of one of the key's limits."""
     limits = key.http.get("/v1/limits").json()["limits"]
     return next(int(each["used"]) for each in limits if (each["name"], each["scope"]) == (name, "key"))
 
 
 def wait_for(read: Callable[[], int], wanted: int, seconds: float = 30) -> int:
-    """Read repeatedly until the result is the expected value or the time limit is reached. Return the last value."""
+    """Call `read` until it returns `wanted` or the time limit is reached. Return the last value."""
     end = time.monotonic() + seconds
     while (found := read()) != wanted and time.monotonic() < end:
         time.sleep(0.2)
@@ -41,7 +41,7 @@ def wait_for(read: Callable[[], int], wanted: int, seconds: float = 30) -> int:
 
 
 def assert_midnight(answer: httpx.Response) -> None:
-    """Assert that a day limit resets at midnight UTC, and that `Retry-After` agrees."""
+    """Assert that a day limit resets at midnight UTC, and that `Retry-After` is the time until midnight."""
     resets_at = datetime.fromisoformat(answer.json()["resets_at"])
     assert (resets_at.hour, resets_at.minute, resets_at.second) == (0, 0, 0)
     assert abs(int(answer.headers["retry-after"]) - seconds_to(answer.json()["resets_at"])) <= 10

@@ -17,7 +17,7 @@ _METHODS = ("get", "post", "put", "patch", "delete")
 
 
 def make_things(theirs: Tenant) -> dict[str, str]:
-    """Create one resource of each kind in a tenant. Return the ids by noun."""
+    """Create one resource of each kind in a tenant. Return the ids, by the name of the path parameter."""
     turn = theirs.chat("A secret of ours: swordfish.")
     things = {"session_id": turn["session_id"], "run_id": turn["run_id"], "tenant_id": theirs.id}
     for noun, path in (
@@ -36,7 +36,7 @@ def body_of(name: str) -> Any:
 
 
 def with_ids(stack: Stack) -> list[tuple[str, str]]:
-    """Return method and path of the served document's routes with ids."""
+    """Return the method and path of each route of the served document that has an id in its path."""
     paths = httpx.get(f"{stack.base_url}/v1/openapi.json", timeout=30).json()["paths"]
     found = [(method.upper(), path) for path, item in paths.items() for method in _METHODS if method in item]
     return [(method, path) for method, path in found if "{" in path and f"{method} {path}" not in ELSEWHERE]
@@ -58,7 +58,7 @@ def test_another_tenants_id_on_every_route(stack: Stack, pro: Tenant, free: Tena
     tried = 0
     for method, template in routes:
         if "{code}" in template:
-            continue  # documentation pages of error codes
+            continue  # a documentation page of an error code
         path, body = template.format(**things), body_of(f"{method} {template}")
         answer = free.http.request(method, path, json=body, params=QUERIES.get(f"{method} {template}"))
         # The operator's routes need the platform scope.

@@ -1,4 +1,4 @@
-"""A policy on the running product denies a call, is audited, and is removed. A new key gets the current policies."""
+"""A policy denies calls on the running product until the policy is deleted. Denied calls are audited."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

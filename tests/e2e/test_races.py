@@ -1,4 +1,4 @@
-"""Eight processes with eight threads each call one tenant over HTTP. Its limits are never exceeded."""
+"""Eight processes with eight threads each call the product as one tenant. No limit of the tenant is exceeded."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Invalid input over HTTP: the correct status and code, one format, a documentation page for the code, and no write."""
+"""Errors of invalid requests over HTTP: the status, the code, the common format, and the documentation page."""
 
 from typing import Any
 

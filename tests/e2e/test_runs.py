@@ -1,4 +1,4 @@
-"""Runs do not depend on their clients: disconnecting, following, cancelling, and two concurrent turns."""
+"""A run does not depend on its client: disconnecting, following, cancelling, and concurrent turns of a session."""
 
 import threading
 import time

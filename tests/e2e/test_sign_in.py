@@ -1,4 +1,4 @@
-"""A user signs in with Google and connects GitHub on the whole stack: real HTTP and KMS, local providers."""
+"""A user signs in with Google and connects GitHub on the running stack, with the local OAuth provider."""
 
 from urllib.parse import parse_qs, urlsplit
 

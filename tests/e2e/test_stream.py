@@ -1,4 +1,4 @@
-"""The stream: which events arrive, in which order, and that each arrives when it happens."""
+"""The event stream: the types of events, their order, and the time at which each event arrives."""
 
 import itertools
 import json

@@ -5,7 +5,10 @@ from collections.abc import Callable
 
 
 def wait_for[Found](look: Callable[[], Found | None], seconds: float, what: str) -> Found:
-    """Return the first result that is neither None nor False. Fail with `what` after the time limit."""
+    """Call `look` until it returns a result that is neither None nor False, and return the result.
+
+    Fail with `what` after `seconds`.
+    """
     deadline = time.monotonic() + seconds
     while True:
         found = look()

@@ -1,4 +1,4 @@
-"""Every possible failure has an alarm. Each alarm watches an existing metric, notifies the topic, and has a runbook."""
+"""Alarms for every kind of failure. Each alarm watches an existing metric, notifies the topic, and has a runbook."""
 
 import re
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from infra.runtime.template import ROOT, Document, Resolver, read_template
 
 RUNBOOK = ROOT / "infra" / "docs" / "alarms.md"
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:on-call"
-# Every 401 is counted as an error of the authorizer function. If the function fails, the gateway returns 503.
+# Every 401 counts as an error of the authorizer function. If the function fails, the gateway returns 503.
 WITHOUT_ERRORS_ALARM = {"AuthorizerFunction"}
-# The module that counts the metric, because the runtime creates the provider there.
+# The runtime creates the model provider in this module, which counts the provider's metric.
 SHARED = ROOT / "layers" / "core" / "atrium" / "bootstrap.py"
 
 
@@ -84,7 +84,7 @@ def test_every_scheduled_function_has_an_alarm_when_it_does_not_run(template: Do
 
 
 def test_the_api_has_an_alarm_on_server_errors(template: Document) -> None:
-    """The metrics of the API have the API's name, so the template must set it. Otherwise SAM generates the name."""
+    """The metrics of the API have its name as a dimension. The template must set the name, or SAM generates one."""
     alarm = Resolver(template).resolve(ALARMS["ServerErrorsAlarm"])
     api = Resolver(template).resolve(template["Resources"]["Api"]["Properties"])
 

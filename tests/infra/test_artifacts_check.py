@@ -1,4 +1,4 @@
-"""The check reports artifacts that are missing, too large, or contain unexpected files."""
+"""The artifacts check reports artifacts that are missing, are too large, or contain unexpected files."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from infra.runtime.template import Document
 
 @pytest.fixture
 def build(tmp_path: Path, template: Document) -> Path:
-    """Write a small but complete build."""
+    """A small but complete build."""
     for function, properties in functions_of(template).items():
         package = tmp_path / function / properties["CodeUri"]
         package.mkdir(parents=True)

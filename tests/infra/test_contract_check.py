@@ -1,4 +1,4 @@
-"""The check compares the contract and the template in both directions."""
+"""The contract check compares openapi.json and the template in both directions."""
 
 from infra.checks.contract import PAGES, check_contract
 from infra.checks.routes import read_routes
@@ -6,7 +6,7 @@ from infra.runtime.template import Document
 
 
 def _contract(template: Document) -> Document:
-    """Return a document with exactly the deployed routes."""
+    """Return an OpenAPI document with exactly the deployed routes."""
     paths: Document = {}
     for route in read_routes(template):
         if (route.method, route.path) not in PAGES and route.method != "HEAD":

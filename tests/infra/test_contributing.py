@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md names only existing files, its examples match the code, and results of its recipes have tests."""
+"""CONTRIBUTING.md names only existing files, and its examples are valid. Code that a recipe adds must have tests."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""The index of decisions lists every decision once."""
+"""The index of the architecture decisions lists every decision once."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Region, credentials and parameters are found, or a one-line message states which of them is missing."""
+"""The deploy command finds the region, credentials and parameters, or reports in one line which of them is missing."""
 
 from pathlib import Path
 
@@ -107,10 +107,7 @@ def write_samconfig(tmp_path: Path, overrides: str) -> Path:
     "overrides", ['["Environment=dev", "LogLevel=DEBUG"]', '{Environment="dev", LogLevel="DEBUG"}']
 )
 def test_every_parameter_is_given_and_overrides_win(template: Document, overrides: str, tmp_path: Path) -> None:
-    """If a parameter is omitted, SAM reuses the stack's earlier value.
-
-    A removed override would therefore remain in effect.
-    """
+    """If a parameter were omitted, SAM would reuse its old value. A removed override would then remain in effect."""
     found = read_configuration("dev", template, write_samconfig(tmp_path, overrides))
 
     assert found.stack_name == "mine"

@@ -1,4 +1,4 @@
-"""`make deploy` finds errors that AWS would report before it builds, and prints one line per problem."""
+"""Before a build, `make deploy` finds errors that AWS would report later. It prints one line per problem."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ STACK_ROLE = "arn:aws:iam::123456789012:role/atrium-prod-GatewayAccountRole-1"
 
 @dataclass
 class Aws:
-    """An account: IAM and STS of moto, and scripted responses for operations that moto lacks."""
+    """An AWS account: IAM and STS on moto, and scripted responses for operations that moto lacks."""
 
     limit: int = 1_000
     unreserved: int = 1_000
@@ -78,7 +78,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def roles(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """IAM with both roles."""
+    """IAM on moto, with the roles `ROLE` and `STACK_ROLE`."""
     with mock_aws():
         client = boto3.client("iam", region_name=REGION)
         for arn in (ROLE, STACK_ROLE):

@@ -1,4 +1,4 @@
-"""`make deploy`: the calls to SAM CLI, their order, and the cases without a call."""
+"""The command `make deploy`: the calls to SAM CLI, their order, and the cases in which SAM CLI is not called."""
 
 import subprocess
 from collections.abc import Callable
@@ -46,7 +46,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 
 @pytest.fixture
 def deploy(monkeypatch: pytest.MonkeyPatch) -> Deploy:
-    """Run the command in an account whose stack has that status."""
+    """A function that runs the command in an account whose stack has the given status."""
 
     def run(*arguments: str, status: str | None, findings: tuple[Finding, ...] = ()) -> int:
         account = Account("123456789012", "eu-west-1", boto3.Session(region_name="eu-west-1"))
@@ -70,7 +70,7 @@ def test_a_first_deployment_creates_without_protection_and_then_protects(deploy:
 
 
 def test_both_steps_are_one_release(deploy: Deploy, calls: Calls) -> None:
-    """Without this the second step would publish every function again."""
+    """If the releases differed, the second step would publish every function again."""
     deploy(status=None)
 
     create, protect = ({item for item in each if item.startswith("Release=")} for each in calls.sam)
@@ -120,7 +120,7 @@ def test_check_deploys_nothing(deploy: Deploy, calls: Calls) -> None:
 def test_asks_nothing_without_a_terminal(
     deploy: Deploy, calls: Calls, monkeypatch: pytest.MonkeyPatch, terminal: bool, ci: str
 ) -> None:
-    """By default samconfig.toml makes SAM request confirmation before a change of prod."""
+    """By default, samconfig.toml makes SAM ask for confirmation before it changes the prod stack."""
     monkeypatch.setenv("CI", ci)
     monkeypatch.setattr("sys.stdin.isatty", lambda: terminal, raising=False)
 

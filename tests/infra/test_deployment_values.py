@@ -1,4 +1,4 @@
-"""The effect of parameters on a deployment: retention, sessions, logs, releases and restore."""
+"""The effect of the parameters on a deployment: retention, tenant sessions, logs, releases and restore."""
 
 import json
 import re
@@ -27,8 +27,9 @@ def test_data_outlives_the_stack_outside_dev(template: Document, environment: st
 
 
 def test_a_failed_create_leaves_nothing(template: Document) -> None:
-    """`make deploy` creates with ProtectData=false, because DeletionPolicy Retain applies to the
-    rollback of a create.
+    """`make deploy` creates a stack with ProtectData=false.
+
+    With the DeletionPolicy Retain, the rollback of a failed create would keep the resources.
     """
     resolver = Resolver(template, {"Environment": "prod", "ProtectData": "false"})
 
@@ -91,7 +92,7 @@ def test_the_platform_limit_follows_the_reserved_concurrency(
     ("level", "of_lambda"), [("DEBUG", "DEBUG"), ("INFO", "INFO"), ("WARN", "INFO"), ("ERROR", "INFO")]
 )
 def test_no_log_level_drops_metrics(template: Document, level: str, of_lambda: str) -> None:
-    """Lambda treats metrics as INFO and drops lines below its log level."""
+    """Lambda treats metric lines as INFO, and drops lines below its log level."""
     for properties in functions_of(template).values():
         resolved = Resolver(template, {"LogLevel": level}).resolve(properties["LoggingConfig"])
         assert resolved["ApplicationLogLevel"] == of_lambda
@@ -125,7 +126,7 @@ def test_a_web_acl_is_associated_with_the_stage(template: Document) -> None:
 
 
 def test_no_arn_names_a_partition() -> None:
-    """Patterns of parameters are excepted, because they accept the ARN of any partition."""
+    """The patterns of parameters are excluded, because they accept the ARN of any partition."""
     lines = [line for line in TEMPLATE.read_text().splitlines() if "arn:" in line and "AllowedPattern" not in line]
 
     assert lines
@@ -171,7 +172,7 @@ def test_every_output_that_a_document_names_exists(template: Document) -> None:
 
 @pytest.mark.parametrize("canary", ["true", "false"])
 def test_every_function_is_released_by_its_alias(template: Document, canary: str) -> None:
-    """A release that changes only parameters publishes new versions. SAM itself compares only CodeUri."""
+    """A release that changes only parameters must also publish new versions. By default, SAM compares only CodeUri."""
     shared = template["Globals"]["Function"]
     preference = Resolver(template, {"Canary": canary}).resolve(shared["DeploymentPreference"])
 

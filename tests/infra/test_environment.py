@@ -1,4 +1,4 @@
-"""Functions get exactly the variables that the settings read."""
+"""The functions get exactly the environment variables that the settings read."""
 
 from collections.abc import Iterator, Mapping
 
@@ -14,9 +14,9 @@ EVERY_OPTION = {
     "ModelProvider": "bedrock",
     "PublicUrl": "https://api.example.com",
 }
-# Read by Powertools, the web adapter and the SDKs.
+# Prefixes of variables that Powertools, the web adapter and the SDKs read.
 OTHERS = ("AWS_", "POWERTOOLS_", "LOG_LEVEL")
-# Used if set manually. On AWS the key is in a secret.
+# Variables that the template does not set. On AWS, the API key is in a secret.
 BY_HAND = {"ANTHROPIC_API_KEY", "EGRESS_LOCAL_ADDRESSES"}
 
 

@@ -1,4 +1,4 @@
-"""Checks of the expanded template, with given expansions. `make check` runs SAM itself."""
+"""Checks of the expanded template. The tests use prepared expansions, and `make check` runs SAM itself."""
 
 from collections.abc import Callable
 

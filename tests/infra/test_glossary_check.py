@@ -1,4 +1,4 @@
-"""The glossary check rejects replaced names and phrases, and unused entries of its allow list."""
+"""The glossary check rejects replaced names and phrases, and entries of its allow list that are not used."""
 
 import ast
 import subprocess

@@ -1,4 +1,4 @@
-"""The check compares the documented operations and the built-in policies."""
+"""The grants check compares the documented operations with the built-in policies."""
 
 from infra.checks.contract import read_contract
 from infra.checks.grants import check_grants

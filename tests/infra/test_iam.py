@@ -1,4 +1,4 @@
-"""How a call is described for the policy evaluation, and which requests the policies must allow or deny."""
+"""The description of a call for the policy evaluation, and the requests that the policies must allow or deny."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The dependency layer contains only the files that Lambda needs, including licences."""
+"""The dependency layer contains only the files that Lambda needs, and the licences."""
 
 import re
 import runpy

@@ -1,4 +1,4 @@
-"""Every function and layer builds with its makefile into the layout that the template expects."""
+"""The makefile of every function and layer builds the layout that the template expects."""
 
 import os
 import subprocess
@@ -61,7 +61,7 @@ def test_the_core_layer_holds_atrium_with_bytecode(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("disabled", [None, "true"])
 def test_only_aws_commands_use_the_metadata_service(disabled: str | None) -> None:
-    """The Makefile disables the metadata service for other commands, unless the user set the variable."""
+    """The Makefile disables the EC2 metadata service for other commands, unless the user has set the variable."""
     environment = {name: value for name, value in os.environ.items() if name != "AWS_EC2_METADATA_DISABLED"}
     if disabled:
         environment["AWS_EC2_METADATA_DISABLED"] = disabled

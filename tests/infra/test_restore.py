@@ -1,4 +1,4 @@
-"""A table is restored from its backup, and a deployment uses it, as far as moto supports it."""
+"""The restore of a table from its backup, and a deployment with the restored table, as far as moto supports them."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ PROFILE = keys.tenant()
 
 @pytest.fixture
 def client(template: Document, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """DynamoDB with the stack's table as in prod, and one item."""
+    """A DynamoDB client on moto. The stack's table has the settings of prod and contains one item."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     resolver = Resolver(template, {"Environment": "prod"})
@@ -45,7 +45,7 @@ def put(client: Any, table: str, name: str) -> None:
 
 
 def describe(client: Any, name: str) -> dict[str, Any]:
-    """Return the settings that a deployment requires."""
+    """Return the settings of a table that a deployment requires."""
     table = client.describe_table(TableName=name)["Table"]
     backups = client.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
     return {

@@ -1,4 +1,4 @@
-"""The three environments of samconfig.toml match the template."""
+"""The three environments in samconfig.toml match the template."""
 
 import tomllib
 

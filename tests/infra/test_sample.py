@@ -1,4 +1,4 @@
-"""The sample of texts depends only on the files and the seed, and includes all sources."""
+"""The sample of texts depends only on the files and the seed, and covers all sources."""
 
 import re
 import subprocess
@@ -44,7 +44,7 @@ def parse(value):
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A project with a text of every kind."""
+    """A project with texts from every source."""
     subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
     for name, text in FILES.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """The role of each function can read exactly the secrets that its code uses.
 
-`make iam` compares this with recorded calls. If a secret is added to a role, this test fails. Add the reason why the
-function needs the secret to the table.
+`make iam` compares READERS with recorded calls. If a role can read another secret, a test fails until READERS contains
+the secret, with a comment that says why the function needs it.
 """
 
 from typing import get_args
@@ -35,9 +35,9 @@ DESCRIBERS: dict[str, set[SecretName]] = {
 
 
 def granted(template: Document, action: str) -> dict[str, set[str]]:
-    """Return the secrets by function for which its role has an action.
+    """Return, for each function, the secrets for which its role allows an action.
 
-    "*" is a resource that is not a single secret.
+    The secret "*" represents a resource that is not a single secret.
     """
     found: dict[str, set[str]] = {}
     for function, properties in functions_of(template).items():
@@ -88,7 +88,7 @@ def test_every_secret_has_a_reader(template: Document) -> None:
 
 
 def test_purposes_share_a_secret_only_where_the_same_functions_need_it() -> None:
-    """If two versioned secrets have the same readers, one secret for both purposes is enough."""
+    """If two versioned secrets had the same readers, one secret for both purposes would be enough."""
     readers = {name: frozenset(each for each, names in READERS.items() if name in names) for name in PURPOSES}
     assert len(set(readers.values())) == len(readers)
     assert readers["login"] == {"IdentityFunction"}

@@ -1,4 +1,4 @@
-"""The check reports modules and functions that are too large."""
+"""The size check reports modules and functions that are too large."""
 
 import subprocess
 from pathlib import Path

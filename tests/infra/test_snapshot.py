@@ -1,6 +1,6 @@
-"""The state that SnapStart copies to every environment: chat and authorizer after init.
+"""The state of chat and authorizer after init, which SnapStart copies to every environment.
 
-It must not contain unique values or open resources.
+This state must not contain unique values or open resources.
 """
 
 import subprocess
@@ -17,7 +17,7 @@ from functions.chat.app import app
 assert TestClient(app).get("/v1/health").status_code == 200
 """
 AUTHORIZER = "import functions.authorizer.app\n"
-# A copied state of `random` repeats its numbers. Clients of the model SDK and of AWS contain credentials.
+# Copies of the state of `random` produce the same numbers. Clients of the model SDK and of AWS contain credentials.
 LOOK = """
 import gc, os, random, socket, sys, threading
 random.seed(1)

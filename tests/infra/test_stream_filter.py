@@ -1,4 +1,4 @@
-"""The stream's filters accept ledger items and requested rebuilds."""
+"""The filters of the table's stream accept ledger entries and requested rebuilds."""
 
 import json
 from datetime import UTC, datetime

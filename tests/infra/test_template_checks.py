@@ -1,4 +1,4 @@
-"""Each check passes on the template and reports the defect that it is written for."""
+"""Each check passes on the template, and reports the defect for which it was written."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ def test_the_template_passes_every_check(template: Document) -> None:
 
 @dataclass(frozen=True)
 class Break:
-    """A change of the template, and a part of the finding that it must cause."""
+    """A change to the template, and a part of the text that a check must then report."""
 
     finding: str
     change: Callable[[Document], object]
@@ -77,7 +77,7 @@ def _rewrite_headers(name: str, **headers: str | None) -> Callable[[Document], o
 
 
 def _consumer(template: Document) -> None:
-    """Let the sweeper receive from the queue of jobs and send to it, in the correct configuration."""
+    """Configure the sweeper correctly as a consumer of the jobs queue that also sends to the queue."""
     sweep = _properties(template, "SweepFunction")
     sweep["Events"]["Jobs"] = {
         "Type": "SQS",

@@ -1,4 +1,4 @@
-"""The effect of the template's parameters."""
+"""The effect of the template's parameters on its resources."""
 
 import json
 
@@ -90,10 +90,10 @@ def test_an_empty_base_url_is_not_given_to_the_model_sdk(template: Document) -> 
 
 
 def test_readers_of_blobs_may_list_the_bucket(template: Document) -> None:
-    """Without s3:ListBucket, S3 returns 403 for a missing blob, and code must not treat 403 as missing.
+    """Without s3:ListBucket, S3 returns 403 for a missing blob, which the code cannot distinguish from a denied call.
 
-    Credentials of a tenant may not list the bucket. Their bucket has `may_list=False`, because there 403 has no other
-    cause.
+    Credentials of a tenant may not list the bucket. Their bucket has `may_list=False`, because for them a 403 response
+    has no other cause.
     """
     roles = {
         name: {str(action) for statement in statements(item["Properties"]) for action in as_list(statement["Action"])}

@@ -1,6 +1,6 @@
-"""The check reports paths of one machine and hosts of registries.
+"""The words check reports paths of one machine and host names of package registries.
 
-The samples are split so that this file passes the check.
+The samples are split so that this file itself passes the check.
 """
 
 import subprocess

@@ -1,4 +1,4 @@
-"""Fixtures of the HTTP tests. Chat and the model server run once per file. Each test has separate tenants."""
+"""Fixtures of the HTTP tests. Chat and the model server are started once per file. Each test has new tenants."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Builds requests of a route with given ids, and the values that their responses must not show."""
+"""Requests to a route with given ids, and checks of the responses."""
 
 import re
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from tests.isolation.document import Route
 from tests.isolation.knowledge import FOR_THE_PLATFORM, FOR_USERS, QUERIES, Reference, references_of, scope_of
 from tests.isolation.world import World
 
-# Header values that change with every call, independent of the request.
+# Headers whose values differ between two equal requests.
 _VARYING = {"x-request-id", "date", "ratelimit"}
 
 
 @dataclass(frozen=True)
 class Request:
-    """A route's path, query and body with the ids filled in."""
+    """The path, query and body of a route, with the ids filled in."""
 
     path: str
     query: dict[str, str]
@@ -26,7 +26,7 @@ class Request:
 
 
 def fill(world: World, route: Route, caller: Caller, reference: Reference | None = None, value: str = "") -> Request:
-    """Return a valid request of the caller, with `value` at the reference."""
+    """Return a valid request of the caller. If a reference is given, its location contains `value`."""
     path = route.path
     for each in references_of(route):
         if each.field.place == "path":
@@ -41,7 +41,7 @@ def fill(world: World, route: Route, caller: Caller, reference: Reference | None
 
 
 def ask(world: World, route: Route, caller: Caller, request: Request, **headers: str) -> Answer:
-    """Make the call, and assert that its response contains only data that the caller may read."""
+    """Send the request, and assert that the response contains only data that the caller may read."""
     answer = world.send(
         caller, route.method, request.path, query=request.query, body=request.body, function=route.function,
         headers={name.replace("_", "-"): value for name, value in headers.items()},
@@ -62,7 +62,7 @@ def forbidden(world: World, caller: Caller, route: Route) -> set[str]:
 
 
 def absent(known: str) -> str:
-    """Return an id of the same format that does not exist."""
+    """Return an id that has the same format as a known id but does not exist."""
     prefix, _, tail = known.partition("_")
     if not tail or len(tail) % ULID_LENGTH:
         return known + "-that-is-not"
@@ -74,7 +74,7 @@ def absent(known: str) -> str:
 
 
 def refusal(route: Route, caller: Caller) -> tuple[int, set[str]] | None:
-    """Return the error of every call of this route by this caller, or None if the caller may call the route."""
+    """Return the status and error codes with which a route rejects the caller, or None if the caller is permitted."""
     if not caller.principal_id:
         return 401, set()
     if not caller.may(scope_of(route)):
@@ -93,7 +93,7 @@ def assert_refused(answer: Answer, expected: tuple[int, set[str]], where: str) -
 
 
 def assert_alike(one: Answer, other: Answer, ids: tuple[str, str], where: str) -> None:
-    """Assert that status, text, headers and AWS calls do not distinguish the two ids."""
+    """Assert that the status, text, headers and AWS calls of two responses are equal, except for the two ids."""
     first, second = ids
     assert one.status == other.status, f"{where}: {one} / {other}"
     assert one.text.replace(first, "ID") == other.text.replace(second, "ID"), f"{where}: {one} / {other}"

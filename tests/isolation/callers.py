@@ -1,4 +1,4 @@
-"""The credentials of a tenant, one of every kind, and their permissions."""
+"""The callers of a tenant, one for each kind of credential, and their permissions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from atrium.tenants.model import Tenant
 from tests.builders.authorizing import bearer
 from tests.builders.deployments import Deployment
 
-# The scopes of each role in the contract, repeated here to check the table in the code.
+# The scopes of each role in the contract. They are repeated here to check the table in the code.
 ROLES: dict[Role, frozenset[str]] = {
     "viewer": frozenset({"sessions:read", "jobs:read", "agents:read", "usage:read"}),
     "user": frozenset(
@@ -29,9 +29,10 @@ ROLES: dict[Role, frozenset[str]] = {
 
 @dataclass(frozen=True)
 class Caller:
-    """A credential.
+    """A caller with one credential.
 
-    `headers` contain it. An anonymous caller has no `principal_id`. `inside` is true if it belongs to a tenant.
+    `headers` contains the credential. An anonymous caller has an empty `principal_id`. `inside` is true if the caller
+    acts in a tenant.
     """
 
     name: str
@@ -47,7 +48,7 @@ class Caller:
 
     @property
     def secret(self) -> str:
-        """The secret text in this caller's messages."""
+        """The secret text that this caller's messages contain."""
         return f"swordfish of {self.tenant.name} {self.principal_id}"
 
     def may(self, scope: str) -> bool:
@@ -57,7 +58,7 @@ class Caller:
 
 
 def open_tenant(deployment: Deployment, name: str, operator_key: str) -> list[Caller]:
-    """Create a tenant with an agent and return its callers. The first has all scopes of a tenant."""
+    """Create a tenant with an agent, and return its callers. The first caller has all scopes of a tenant."""
     made = deployment.onboard(name)
     assert made.admin is not None
     assert made.key is not None
@@ -95,7 +96,7 @@ def _make_user(deployment: Deployment, tenant: Tenant, role: Role, password_hash
 
 
 def _make_client(deployment: Deployment, tenant: Tenant, scopes: frozenset[str]) -> tuple[ClientId, str]:
-    """Return an OAuth client with client credentials, and its access token."""
+    """Create an OAuth client with the client credentials grant. Return its id and an access token."""
     now, wanted = deployment.clock(), tuple(sorted(scopes))
     client_id = mint_client_id(now, tenant.id)
     client = Client(client_id, tenant.id, "program", "confidential", (), ("client_credentials",), wanted, now, now)

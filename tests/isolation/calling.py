@@ -1,4 +1,4 @@
-"""Sends a call through event, authorizer and application like API Gateway, and records its AWS calls."""
+"""A gateway that sends requests through the authorizer to an application, and records the AWS calls."""
 
 import json
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ type Fields = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Call:
-    """One request. `function` is the function with the route."""
+    """A request. `function` is the name of the function that serves the route."""
 
     function: str
     method: str
@@ -62,7 +62,11 @@ class IsolationGateway:
         self._authorizer = Authorizer(runtime)
 
     def call(self, call: Call) -> Answer:
-        """Send a request. Without a credential no authorizer is called, and the function itself rejects the request."""
+        """Send a request, and assert that the function's role permits all AWS calls.
+
+        The authorizer is called only if the request has a credential. Otherwise, the function itself must check whether
+        the request is permitted.
+        """
         fields: Fields | None = None
         if {"authorization", "x-api-key"} & {name.lower() for name in call.headers}:
             try:
@@ -92,7 +96,7 @@ class IsolationGateway:
 
 @cache
 def _application(function: str) -> tuple[Holder, Gateway, TestClient]:
-    """Return a function's application. Each call sets its runtime and context."""
+    """Return the application of a function, created once per process. Each call sets the runtime and the context."""
     holder = Holder()
     gateway = Gateway(import_module(f"functions.{function}.app").build(holder), None)
     client = TestClient(gateway, base_url="https://example.org", raise_server_exceptions=False)

@@ -1,6 +1,6 @@
-"""Fixtures of the isolation tests: the two tenants, created once per file and restored for each test.
+"""Fixtures of the isolation tests: two tenants, created once per file and restored after each test.
 
-They are on moto, whose table can be read and restored directly.
+The tests run only on moto, whose table can be read and restored directly in memory.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from tests.isolation.world import World
 
 @pytest.fixture(scope="module")
 def made_world(definition_of_table: Document) -> Iterator[World]:
-    """Yield a deployment with two tenants. Each has one resource of every type and owner."""
+    """A deployment with two tenants, each with resources of every type."""
     level = logs.logger().log_level
     logs.logger().setLevel("CRITICAL")
     with (
@@ -31,7 +31,7 @@ def made_world(definition_of_table: Document) -> Iterator[World]:
         moto_client("dynamodb") as client,
     ):
         environment.setenv("AWS_DEFAULT_REGION", REGION)
-        # Without stream, because moto copies the whole stream at each transaction.
+        # The stream is disabled, because moto copies the whole stream for each transaction.
         create_table(client, {**definition_of_table, "StreamSpecification": {"StreamEnabled": False}}, "atrium")
         with serialised(client, bucket.client):
             deployment = deploy(PhysicalTable(client, "atrium"))
@@ -51,7 +51,7 @@ def world(made_world: World) -> Iterator[World]:
 
 @pytest.fixture
 def route(request: pytest.FixtureRequest) -> Route:
-    """The route of the parameter. Fails if the suite lacks information about it."""
+    """The route that the test is parametrized with. Fails if the suite lacks information about the route."""
     route: Route = request.param
     gaps = find_gaps(route)
     assert not gaps, f"{route.name}: " + "; ".join(gaps)

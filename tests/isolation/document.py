@@ -1,4 +1,4 @@
-"""Every route in the OpenAPI documents of the functions, with the locations of its ids."""
+"""Every route in the OpenAPI documents of the functions, with the parameters and body fields that can contain ids."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _METHODS = ("get", "post", "put", "patch", "delete")
 
 @dataclass(frozen=True)
 class Field:
-    """A parameter, or a field of the body by its dotted path. A part `[]` is any item of a list."""
+    """A parameter, or a field of the body by its dotted path. The part `[]` means any item of a list."""
 
     place: Place
     name: str
@@ -56,7 +56,7 @@ class Route:
 
 @cache
 def read_routes() -> tuple[Route, ...]:
-    """Return every documented route, by path and method."""
+    """Return every documented route, sorted by path and method."""
     found = [
         _read_route(function, document, method, path, item[method])
         for function, document in read_documents()

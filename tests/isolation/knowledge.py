@@ -1,12 +1,12 @@
-"""Facts about routes that the suite needs and the OpenAPI document does not contain.
+"""Facts about routes that the isolation tests need and that the OpenAPI documents do not contain.
 
-NOUNS       name of an id in paths, queries and bodies -> how a resource is created, and who may see it
-ACCESS      prefix of a path -> the scopes that its reads and its writes require
-PUBLIC      the routes that need no credential
-BODIES      a route with a body -> a valid one; `{n}` is a unique number,
-            `{agent_id}` is the id of the caller's agent, and other ids likewise
-REFERENCES  fields that name a resource without ending in `_id`: route -> field -> noun
-NOT_IDS     fields that end in `_id` and do not name a resource
+NOUNS       name of an id -> how to create the resource, and whether only its owner may see it
+ACCESS      path prefix -> the scopes that a read and a write require
+PUBLIC      routes that require no credential
+BODIES      route -> a valid body; `{n}` is replaced by a unique number, and `{agent_id}` (or another noun) by the id
+            of the caller's resource
+REFERENCES  route -> field -> noun of the id, if the field's name does not name the noun; empty for another value
+NOT_IDS     fields whose name ends in `_id` although they do not name a resource
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,10 @@ from tests.isolation.making import Make, create, make_run, make_session, make_te
 
 @dataclass(frozen=True)
 class Noun:
-    """A kind of resource with an id. If `owned` is true, only its creator may see it without the scope `admin`."""
+    """A kind of resource with an id.
+
+    If `owned` is true, only the owner and callers with the scope `admin` may see the resource.
+    """
 
     make: Make
     owned: bool = False
@@ -103,10 +106,10 @@ ACCESS: dict[str, tuple[str, str]] = {
     "/v1/usage": (ANYONE, ANYONE),
 }
 
-# These also work without a tenant.
+# Path prefixes of routes that the operator can call without a tenant.
 FOR_THE_PLATFORM = ("/v1/tenants", "/v1/signing-keys", "/v1/auth/me")
 
-# Only users have logins.
+# Routes that reject API keys and clients, because only users have logins.
 FOR_USERS = {"POST /v1/auth/logout", "POST /v1/auth/password"}
 
 PUBLIC = {
@@ -125,7 +128,7 @@ PUBLIC = {
 QUERIES: dict[str, dict[str, str]] = {
     "GET /v1/usage": {"group_by": "day"},
 }
-# The id of our client at an identity provider.
+# In these routes, `client_id` is the id of our client at an identity provider, not of a resource.
 REFERENCES: dict[str, dict[str, str]] = {
     "POST /v1/identity-providers": {"client_id": ""},
     "PATCH /v1/identity-providers/{provider_id}": {"client_id": ""},
@@ -146,20 +149,20 @@ ELSEWHERE = {
 
 
 def scope_of(route: Route) -> str:
-    """Return the scope that the route requires, by the longest matching entry of ACCESS."""
+    """Return the scope that the route requires, from the entry of ACCESS with the longest matching prefix."""
     lines = [prefix for prefix in ACCESS if route.path == prefix or route.path.startswith(prefix + "/")]
     return ACCESS[max(lines, key=len)][0 if route.is_read else 1]
 
 
 def references_of(route: Route) -> list[Reference]:
-    """Return all locations in a route that contain an id of a known noun."""
+    """Return all locations in a route that contain the id of a known kind of resource."""
     own = REFERENCES.get(route.name, {})
     names = [(field, own.get(field.name, field.last.removesuffix("s"))) for field in route.fields]
     return [Reference(field, noun) for field, noun in names if noun in NOUNS]
 
 
 def find_gaps(route: Route) -> list[str]:
-    """Return the missing information about a route, one line per gap."""
+    """Return the information about a route that this module lacks, one line per gap."""
     where = "tests/isolation/knowledge.py"
     gaps: list[str] = []
     if route.name in ELSEWHERE:

@@ -1,4 +1,4 @@
-"""Creates the resources of a tenant, by routes if possible, otherwise by the domain's services."""
+"""Functions that create the resources of a tenant, with routes if possible, otherwise with the domain's services."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ type Make = Callable[[World, Caller], str]
 
 
 def create(path: str, field: str = "id") -> Make:
-    """Return a function that posts the route's valid body as an administrator."""
+    """Return a function that creates a resource with a POST request of an administrator, and returns its id."""
 
     def make(world: World, caller: Caller) -> str:
         answer = world.send(world.administrator(caller), "POST", path, body=world.body_for(f"POST {path}", caller))
@@ -37,7 +37,7 @@ def make_tenant(world: World, caller: Caller) -> str:
 
 
 def make_session(world: World, caller: Caller) -> str:
-    """Create a session that contains the caller's secret, with usage on two days."""
+    """Create a session that contains the caller's secret, with usage on two days. Return its id."""
     session_id = session_id_of(world.tenant_env.talk(caller.secret, context=world.context(caller)))
     table = world.tenant_env.table(caller.tenant.id)
     for days in (0, 1):
@@ -51,6 +51,6 @@ def make_session(world: World, caller: Caller) -> str:
 
 
 def make_run(world: World, caller: Caller) -> str:
-    """Create a running turn of the caller in a new session, so that a run can be cancelled."""
+    """Start a turn of the caller in a new session, and return the id of its run, which can be cancelled."""
     world.tenant_env.clock.advance(1)
     return world.tenant_env.begin(caller.secret, context=world.context(caller)).run.id

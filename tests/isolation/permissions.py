@@ -1,6 +1,6 @@
-"""Compares the calls of each function with the table and bucket permissions of its role.
+"""The permissions that AWS calls need, and the table and bucket permissions that a function's role has.
 
-moto allows everything, so a missing permission would otherwise be noticed only on AWS.
+moto allows every call, so without this comparison a missing permission would be found only on AWS.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ type Permission = tuple[str, str]  # an action and a resource: `table`, `index/g
 
 
 def needed(service: str, operation: str, arguments: Mapping[str, Any]) -> Iterator[Permission]:
-    """Yield the permissions that a call needs."""
+    """Yield the permissions that an AWS call needs."""
     if service == "s3":
         yield ("s3:ListBucket", "bucket") if operation == "ListObjectsV2" else (f"s3:{operation}", "blobs")
     elif operation == "TransactWriteItems":
@@ -27,5 +27,5 @@ def needed(service: str, operation: str, arguments: Mapping[str, Any]) -> Iterat
 
 @cache
 def granted(function: str) -> frozenset[Permission]:
-    """Return the permissions of a function's role, by its folder, without tenant sessions."""
+    """Return the permissions of a function's role without tenant sessions. `function` is the name of its folder."""
     return frozenset(policies.granted(policies.read_policies(sessions=False)[function]))

@@ -1,4 +1,4 @@
-"""Records the AWS calls of a response, because their number and order determine its duration."""
+"""A recorder of the AWS calls of a request. Their number and order affect the duration of the response."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from tests.isolation.permissions import Permission, needed
 
 @dataclass
 class Recording:
-    """The operations in order, and the permissions that they need."""
+    """The recorded operations in order, and the permissions that they need."""
 
     operations: list[str] = field(default_factory=list)
     needed: set[Permission] = field(default_factory=set)

@@ -1,7 +1,7 @@
-"""The whole state of a deployment: every item and every object.
+"""The state of a deployment: every item of the table and every object of the bucket.
 
-It can be compared and restored. It is read from moto's memory, because a Scan before and after each call would take
-most of the time.
+A state can be compared with another one, and restored. It is read from moto's memory, because a Scan before and after
+each request would take most of the time.
 """
 
 from collections.abc import Callable
@@ -23,14 +23,14 @@ from tests.builders.quick_moto import Items, copy_items
 
 @dataclass(frozen=True)
 class State:
-    """Items by partition and sort key, objects by name, and a function that restores the items."""
+    """The items by partition and sort key, the objects by name, and moto's items for `restore`."""
 
     items: dict[tuple[str, str], Item]
     objects: dict[str, bytes]
     kept: Items = field(repr=False)
 
     def changed(self, after: "State") -> list[str]:
-        """Return the partitions and objects that differ."""
+        """Return the partitions and object names that differ between this state and a later one."""
         items = _changed(self.items, after.items, _differ)
         return sorted({partition for partition, _ in items} | _changed(self.objects, after.objects))
 
@@ -60,7 +60,7 @@ def _kept(table: PhysicalTable) -> Table:
 
 
 def _differ(before: Item | None, after: Item | None) -> bool:
-    """Return whether an item changed or is missing. An unchanged item is the same object."""
+    """Return whether an item was added, changed or deleted. An item that was not written is the same object."""
     return before is not after and (before is None or after is None or before.to_json() != after.to_json())
 
 

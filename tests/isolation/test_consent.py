@@ -1,7 +1,7 @@
 """The consent page, which is public and not in the OpenAPI document.
 
-It shows the names of a client and its tenant and admits only that tenant's users. It does not reveal users of other
-tenants.
+The page shows the names of a client and its tenant, and admits only users of this tenant. It does not reveal which
+users exist in other tenants.
 """
 
 import re

@@ -1,7 +1,7 @@
-"""Lists contain the caller's resources.
+"""Lists contain only resources that the caller may see.
 
-With the scope `admin` they contain all resources of the tenant. They never contain another tenant's resources. The same
-applies to cursors and stored responses.
+With the scope `admin`, a caller sees all resources of the tenant. Other callers do not see the resources of other
+owners. A caller cannot use the cursors and saved responses of another caller.
 """
 
 import pytest
@@ -17,7 +17,10 @@ POSTS = [route for route in GUARDED if route.has_key and scope_of(route) != "pla
 
 
 def listed_by(route: Route) -> Reference | None:
-    """Return the reference to the resources that a list contains, from the path with the same prefix and an id."""
+    """Return the kind of resource that a list contains, or None if the route is not a list.
+
+    The kind is read from the route whose path is the path of the list plus one id.
+    """
     for other in GUARDED:
         head, _, last = other.path.rpartition("/")
         if head == route.path and last.startswith("{"):
@@ -83,7 +86,7 @@ def test_a_saved_answer_is_for_its_own_caller(route: Route, world: World) -> Non
 
 
 def test_the_tenant_header_must_name_the_credentials_tenant(world: World) -> None:
-    """Only the operator may choose a tenant. Any other caller may only name the caller's tenant."""
+    """Only the operator may choose a tenant with the header. Other callers may name only their own tenant."""
     for caller in world.ours:
         if not caller.principal_id or caller.may("platform"):
             continue

@@ -1,4 +1,7 @@
-"""Every id in every route: ids of another tenant or user get the same response as unknown ids. No item is written."""
+"""Ids of another tenant or user get the same response as unknown ids, in every field of every route.
+
+The rejected calls write nothing except audit events and throttles.
+"""
 
 import pytest
 
@@ -14,7 +17,7 @@ WITH_IDS = [route for route in GUARDED if references_of(route)]
 
 
 def kinds(world: World, caller: Caller, noun: str) -> dict[str, str]:
-    """Return the ids that a caller must not be able to distinguish from an unknown id."""
+    """Return the existing ids that a caller must not be able to distinguish from an unknown id."""
     found = {}
     if not NOUNS[noun].of_platform:
         found["another tenant's"] = world.thing(noun, world.theirs[0])
@@ -60,7 +63,7 @@ def _assert_not_found(answer: Answer, route: Route, caller: Caller, reference: R
 
 @pytest.mark.parametrize("route", WITH_IDS, ids=by_name, indirect=True)
 def test_an_administrator_sees_what_a_user_owns(route: Route, world: World) -> None:
-    """Shows that the resource exists, so the 404 for other callers depends on the caller."""
+    """The resource exists for an administrator, so the 404 response to other callers depends on the caller."""
     admin = world.our("admin key")
     for reference in references_of(route):
         if not NOUNS[reference.noun].owned or refusal(route, admin) is not None:

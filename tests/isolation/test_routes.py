@@ -1,6 +1,6 @@
-"""Every route with every kind of credential: which callers are permitted.
+"""Every route with every kind of credential: only permitted callers may call the route.
 
-No data of another tenant is changed or shown.
+No call shows or changes data of another tenant.
 """
 
 import pytest
@@ -44,10 +44,7 @@ def test_the_suite_knows_no_deleted_route() -> None:
 
 @pytest.mark.parametrize("route", GUARDED, ids=by_name, indirect=True)
 def test_only_permitted_callers_may_call_a_route(route: Route, world: World) -> None:
-    """Requests have ids of the caller's tenant.
-
-    They are rejected or executed as permitted, without a change in the other tenant.
-    """
+    """Each caller sends a valid request with ids of the caller's tenant. No call changes data of the other tenant."""
     carried_out = 0
     for caller in world.ours:
         where = f"{route.name}, {caller.name}"

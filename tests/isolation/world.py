@@ -1,4 +1,4 @@
-"""Two tenants in one deployment, ours and theirs, with one resource of every kind in each."""
+"""Two tenants in one deployment, ours and theirs, with resources of every kind."""
 
 import itertools
 import json
@@ -23,7 +23,10 @@ _TURN = frozenset({"chat", "sessions:read", "sessions:write"})
 
 @dataclass
 class World:
-    """A deployment with our tenant and theirs. `made` contains the ids by noun, tenant and (if owned) owner."""
+    """A deployment with two tenants, ours and theirs.
+
+    `made` contains the ids of created resources by noun, tenant and (for an owned resource) owner.
+    """
 
     deployment: Deployment
     tenant_env: TenantEnv
@@ -40,7 +43,7 @@ class World:
         return next(caller for caller in self.ours if caller.name == name)
 
     def administrator(self, caller: Caller) -> Caller:
-        """Return the key with all scopes in the caller's tenant."""
+        """Return the caller of the same tenant whose API key has all scopes."""
         return self._callers_with(caller)[0]
 
     def neighbour(self, caller: Caller) -> Caller:
@@ -49,12 +52,15 @@ class World:
         return next(each for each in self._callers_with(caller) if each.name == name)
 
     def context(self, caller: Caller) -> TenantContext:
-        """Return the context in which the domain's services act for a caller."""
+        """Return the context with which the domain's services act for a caller."""
         tenant = caller.tenant
         return context_of(caller.principal_id, tenant=tenant.id, plan=tenant.plan, scopes=caller.scopes | _TURN)
 
     def thing(self, noun: str, owner: Caller) -> str:
-        """Return the id of the owner's resource (by default the administrator's). Create it on first use."""
+        """Return the id of the owner's resource, which is created on first use.
+
+        For an anonymous caller, the owner is the administrator.
+        """
         owner = owner if owner.principal_id else self.administrator(owner)
         place = (noun, owner.tenant.id, owner.principal_id if NOUNS[noun].owned else "")
         if place not in self.made:
@@ -62,7 +68,7 @@ class World:
         return self.made[place]
 
     def fill(self, owner: Caller) -> None:
-        """Create one resource of every kind."""
+        """Create one resource of every kind for an owner."""
         for noun in NOUNS:
             self.thing(noun, owner)
 
@@ -79,7 +85,7 @@ class World:
         return made | self._secrets(others)
 
     def body_for(self, route: str, caller: Caller) -> Any:
-        """Return the valid body of a route with the caller's resources."""
+        """Return a valid body for a route, with ids of the caller's resources, or None if the route has no body."""
         if route not in BODIES:
             return None
         text = json.dumps(BODIES[route]).replace("{n}", str(next(self.numbers)))
@@ -99,17 +105,17 @@ class World:
         body: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Make a call with the caller's credential. `function` may be omitted for a path without ids."""
+        """Send a request with the caller's credential. `function` may be omitted for a path without ids."""
         name = function or next(each.function for each in ROUTES if each.name == f"{method} {path}")
         sent = {"accept": "application/json", **caller.headers, **(headers or {})}
         return self.gateway.call(Call(name, method, path, sent, query or {}, body))
 
     def greet(self, caller: Caller) -> None:
-        """Make the first call of each credential, which may write."""
+        """Send a first request with the caller's credential, because the first use may write to the table."""
         self.send(caller, "GET", "/v1/auth/me")
 
     def cursor_of(self, route: Route, caller: Caller) -> str:
-        """Return the cursor of a list's second page."""
+        """Return the cursor of the second page of a list, and create resources until the list has two pages."""
         self.fill(caller)
         path, query = route.path, {**QUERIES.get(route.name, {}), "limit": "1"}
         for name in route.parameters:

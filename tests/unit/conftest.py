@@ -1,4 +1,4 @@
-"""`tenant_env` for all unit tests: two tenants with their agents, on an empty table."""
+"""The fixture `tenant_env` for all unit tests: two tenants with their default agents, on an empty table."""
 
 from collections.abc import Iterator
 

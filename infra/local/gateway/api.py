@@ -20,7 +20,7 @@ _METHODS = frozenset({"get", "post", "put", "patch", "delete", "head", "options"
 
 @dataclass(frozen=True)
 class FunctionIntegration:
-    """An integration that sends the whole request to a function. If `streams`, the function streams its response."""
+    """An integration that sends the whole request to a function. `streams` is true if the response is streamed."""
 
     function_name: str
     streams: bool
@@ -48,7 +48,10 @@ class Route:
 
 @dataclass(frozen=True)
 class CustomResponse:
-    """A gateway response that the template defines. If `status` is None, the type's default status is used."""
+    """A gateway response that the template defines.
+
+    If `status` is None, the default status of the response type is used.
+    """
 
     status: int | None
     headers: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""Invokes the authorizer function for each request, like API Gateway without an authorizer cache."""
+"""Invokes the authorizer function for each request, as API Gateway does without an authorizer cache."""
 
 import json
 from typing import Any

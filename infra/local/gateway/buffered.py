@@ -28,7 +28,10 @@ class _AnswerInvalid(Exception):
 async def integrate(
     call: Call, integration: FunctionIntegration, authorizer: Event | None, service: LambdaService
 ) -> Answer | Refusal:
-    """Invoke the function and return its response. A response after the time-out is discarded."""
+    """Invoke the function and return its response, or a refusal if it fails.
+
+    A response that arrives after the timeout is discarded.
+    """
     event = dump(proxy_event(call, authorizer))
     if len(event) > EVENT_BYTES_MAX:
         return Refusal("REQUEST_TOO_LARGE", authorizer)

@@ -93,7 +93,7 @@ def authorizer_event(call: Call) -> Event:
 
 
 def proxy_event(call: Call, authorizer: Event | None) -> Event:
-    """Return the event for a function. A body of a binary media type is base64; other bodies are text."""
+    """Return the event for a function. A body with a binary media type is base64-encoded; other bodies are text."""
     request = call.request
     is_binary = bool(request.body) and _is_binary(request.header("content-type"), call.api.binary_types)
     text = base64.b64encode(request.body).decode() if is_binary else request.body.decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""The front server's ASGI application. It routes and authorizes each request and calls the integration."""
+"""The ASGI application of the front server, which routes and authorizes each request and calls the integration."""
 
 import time
 
@@ -18,12 +18,12 @@ from infra.local.logs.entries import Entry
 from infra.local.logs.stack_log import StackLog, read_clock
 
 COMPONENT = "gateway"
-# API Gateway's response for a path outside the API. The template's gateway responses do not apply to it.
+# API Gateway's response for a path outside the API. The template's gateway responses do not apply to such a path.
 _NO_STAGE = Answer(403, (("content-type", "application/json"),), b'{"message":"Forbidden"}')
 
 
 class Front:
-    """An ASGI application that serves one API at the root or below the stage's prefix."""
+    """An ASGI application that serves one API at the root or under the stage prefix."""
 
     def __init__(self, api: Api, service: LambdaService, log: StackLog, stage_prefix: str) -> None:
         self._api = api

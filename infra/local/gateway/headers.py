@@ -1,4 +1,4 @@
-"""Converts response headers like a REST API: renames some headers and removes connection headers."""
+"""Converts response headers as a REST API does: renames some headers and removes connection headers."""
 
 from collections.abc import Iterable
 
@@ -20,5 +20,5 @@ def answer_headers(headers: Iterable[tuple[str, str]], request_id: str, trace_id
 
 
 def raw_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    """Return headers in ASGI's format."""
+    """Return the headers as pairs of bytes, which is the format of ASGI."""
     return [(name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in headers]

@@ -11,7 +11,7 @@ class PolicyInvalid(Exception):
 
 
 def is_allowed(document: Any, method_arn: str) -> bool:
-    """Return whether a policy allows the invocation of a method. Raises PolicyInvalid."""
+    """Return whether a policy allows the invocation of a method. Raises PolicyInvalid if the policy is malformed."""
     statements = _list(document.get("Statement")) if isinstance(document, dict) else []
     if not statements:
         raise PolicyInvalid
@@ -34,7 +34,7 @@ def _applies(statement: Any, method_arn: str) -> bool:
 
 
 def _matches(pattern: str, text: str) -> bool:
-    """Return whether a pattern with IAM wildcards matches. `*` matches any string and `?` matches one character."""
+    """Return whether an IAM pattern matches a text. `*` matches any string and `?` matches one character."""
     expression = "".join({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in pattern)
     return re.fullmatch(expression, text, re.DOTALL) is not None
 

@@ -44,9 +44,10 @@ _HEADER_PREFIX = "gatewayresponse.header."
 
 @dataclass(frozen=True)
 class Refusal:
-    """An error response of the gateway. `kind` is its type; `authorizer` is the authorizer's context, if any.
+    """An error response of the gateway.
 
-    `status` overrides the default status of the type. For example, a failed function is DEFAULT_5XX with 502.
+    `kind` is the gateway response type, and `authorizer` is the context that the authorizer returned. `status`
+    overrides the default status of the type. For example, a failed function causes DEFAULT_5XX with status 502.
     """
 
     kind: str
@@ -69,7 +70,11 @@ def render_refusal(
     context: Mapping[str, Any],
     request_headers: Mapping[str, str],
 ) -> Answer:
-    """Render a refusal with the gateway response of its type, of DEFAULT_4XX or DEFAULT_5XX, or with AWS's default."""
+    """Return the HTTP response for a refusal.
+
+    The response is defined by the template's gateway response for the refusal's type, or for DEFAULT_4XX or
+    DEFAULT_5XX. If the template defines neither, AWS's default is used.
+    """
     status = refusal.status or _STATUSES[refusal.kind]
     family = "DEFAULT_4XX" if status < 500 else "DEFAULT_5XX"
     custom = responses.get(refusal.kind) or responses.get(family) or CustomResponse(None, {}, {})
@@ -99,7 +104,7 @@ def _read_source(source: str, values: Mapping[str, Any], request_headers: Mappin
 
 
 def _look_up(values: Mapping[str, Any], name: str) -> str | None:
-    """Return the value of a variable such as `context.a.b` as text. Return None if it is missing or an object."""
+    """Return the value of a variable such as `context.a.b` as text, or None if the value is missing or an object."""
     first, *rest = name.split(".")
     if first != "context":
         return None

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 from starlette.types import Receive, Scope
 
 BODY_BYTES_MAX = 10 * 1024 * 1024
-# Some clients report a broken connection if the answer arrives before the whole body was read.
+# Some clients report a broken connection if the response arrives before the server has read the whole body.
 _READ_BYTES_MAX = 8 * BODY_BYTES_MAX
 # Headers with this prefix are set by the gateway or the adapter and removed from client requests.
 _FORGEABLE_PREFIX = "x-amzn-"
@@ -21,7 +21,10 @@ class ClientLeft(Exception):
 
 @dataclass(frozen=True)
 class GatewayRequest:
-    """An HTTP request. `path` is without the stage and not decoded. Header names are in lower case."""
+    """An HTTP request. Header names are in lower case.
+
+    `path` is not percent-decoded and does not contain the stage prefix.
+    """
 
     method: str
     path: str
@@ -44,9 +47,9 @@ class GatewayRequest:
 
 
 async def read_request(scope: Scope, receive: Receive, stage_prefix: str) -> GatewayRequest:
-    """Read a request, and remove headers that only the gateway may set. Raises ClientLeft.
+    """Read a request, and remove the headers that only the gateway may set.
 
-    A body larger than BODY_BYTES_MAX is read up to a limit and discarded.
+    A body that is larger than BODY_BYTES_MAX is discarded. Raises ClientLeft if the client disconnects.
     """
     headers = tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"])
     body = await _read_body(receive)
@@ -62,7 +65,7 @@ async def read_request(scope: Scope, receive: Receive, stage_prefix: str) -> Gat
 
 
 def raw_path(scope: Scope) -> str:
-    """Return the path without percent-decoding."""
+    """Return the path of a request without percent-decoding."""
     sent: bytes = scope.get("raw_path") or scope["path"].encode()
     return sent.partition(b"?")[0].decode("latin-1")
 

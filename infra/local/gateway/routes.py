@@ -1,7 +1,8 @@
 """Finds the route of a request.
 
 API Gateway chooses the resource first. It prefers a literal segment to a parameter, and a parameter to a greedy
-parameter. If the resource does not have the method, a greedy resource that has it is used.
+parameter. If the resource does not have the request's method, a matching resource that ends with a greedy parameter and
+has the method is used.
 """
 
 from collections.abc import Iterable
@@ -37,7 +38,10 @@ def match_route(routes: Iterable[Route], method: str, path: str) -> Match | None
 
 
 def _fit(resource: str, segments: list[str]) -> tuple[tuple[int, ...], dict[str, str]] | None:
-    """Return the specificity of a match (lower is better) and the path parameters, or None without a match."""
+    """Return the rank and the path parameters of a resource, or None if the resource does not match.
+
+    The resource with the lowest rank is the most specific.
+    """
     parts = [part for part in resource.split("/") if part]
     rank: list[int] = []
     parameters: dict[str, str] = {}

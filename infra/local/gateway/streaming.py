@@ -30,7 +30,7 @@ class StreamBroken(Exception):
 
 
 class ResponseWriter:
-    """Writes a response to the client unless `closed`. `status` is None until the response has begun."""
+    """Writes a response to the client, unless `closed` is true. `status` is None until the response has begun."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -38,7 +38,7 @@ class ResponseWriter:
         self.closed = False
 
     async def begin(self, status: int, headers: list[tuple[str, str]]) -> None:
-        """Send status and headers."""
+        """Send the status and the headers."""
         if not self.closed:
             self.status = status
             await self._send({"type": "http.response.start", "status": status, "headers": raw_headers(headers)})
@@ -50,7 +50,7 @@ class ResponseWriter:
 
 
 class StreamingIntegration:
-    """Serves the streaming routes. Tracks invocations, which may continue after the client received its response."""
+    """Serves the streaming routes. Tracks the invocations, because they may continue after the client disconnects."""
 
     def __init__(self, service: LambdaService) -> None:
         self._service = service
@@ -61,7 +61,7 @@ class StreamingIntegration:
     ) -> Refusal | int:
         """Send the function's response and return its status, or return a refusal if there is no response.
 
-        Raises StreamBroken if the response is interrupted or exceeds the integration's time-out.
+        Raises StreamBroken if the response is interrupted or exceeds the integration's timeout.
         """
         writer = ResponseWriter(send)
         work = asyncio.create_task(self._invoke(call, integration.function_name, authorizer, writer))
@@ -99,7 +99,10 @@ class StreamingIntegration:
 async def _run(
     environment: WebEnvironment, call: Call, authorizer: Event | None, writer: ResponseWriter
 ) -> Refusal | None:
-    """Run one request until it ends or the function's time-out expires. The time-out also ends the process."""
+    """Run one request until its response is complete or the function's timeout expires.
+
+    Return a refusal if the request fails. After the timeout, the process is killed.
+    """
     seconds = environment.item.function.timeout_seconds
     try:
         async with asyncio.timeout(seconds):
@@ -134,7 +137,7 @@ async def _pass_on(environment: WebEnvironment, call: Call, authorizer: Event | 
 
 
 def _request_headers(call: Call, authorizer: Event | None, item: StackFunction) -> list[tuple[str, str]]:
-    """Return the headers for the application: the client's, the gateway's, and the adapter's two context headers."""
+    """Return the client's headers, the gateway's headers, and the two context headers that the web adapter adds."""
     kept = [(name, value) for name, value in forwarded_headers(call.request) if name not in _NOT_FORWARDED]
     function = item.function
     lambda_context = {

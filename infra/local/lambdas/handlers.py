@@ -1,6 +1,6 @@
 """Runs a Python handler with AWS's runtime client (awslambdaric) from the source tree.
 
-The client polls a Runtime API for events. At its first poll, the handler has been imported.
+The client polls a Runtime API for events. Its first poll shows that the handler has been imported.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ INIT_SECONDS_MAX = 30.0
 
 
 class _WatchedExchange(Exchange):
-    """An exchange that reports the runtime's first poll or its failure."""
+    """An exchange that calls `notify` for each poll of the runtime (with None) and for each failure."""
 
     def __init__(self, notify: Callable[[FunctionError | None], None]) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class _WatchedExchange(Exchange):
 
 
 class HandlerEnvironment:
-    """A process that runs one handler. As in Lambda, an exception does not end the process, but a time-out does."""
+    """A process that runs one handler. As in Lambda, an exception does not end the process, but a timeout does."""
 
     def __init__(self, item: StackFunction, root: Path, executor: Executor) -> None:
         self._loop = asyncio.get_running_loop()
@@ -54,11 +54,11 @@ class HandlerEnvironment:
 
     @property
     def usable(self) -> bool:
-        """Whether the process runs and can receive an event."""
+        """Return whether the process is running and can receive an event."""
         return self._child is not None and self._child.alive and not self._child.stopping
 
     async def start(self, children: Children, addresses: Mapping[str, str]) -> None:
-        """Start the process and wait until the handler is imported. Raises InitFailed."""
+        """Start the process and wait until the handler is imported. Raises InitFailed if the import fails."""
         self._server.start()
         command = [str(PYTHON), "-m", "awslambdaric", self._item.function.handler]
         self._child = await children.start(
@@ -77,7 +77,7 @@ class HandlerEnvironment:
             raise InitFailed(error.type, error.message)
 
     async def invoke(self, event: bytes) -> Invocation:
-        """Run the handler on an event (JSON). A time-out ends the process."""
+        """Run the handler with an event (JSON) and return the result. A timeout ends the process."""
         pending = Pending(event, self._item.function.timeout_seconds)
         invocation = await self._loop.run_in_executor(self._executor, self._exchange.offer, pending)
         if invocation.status == "timed_out" and self._child is not None:
@@ -85,7 +85,7 @@ class HandlerEnvironment:
         return invocation
 
     async def stop(self) -> None:
-        """End the process and its Runtime API."""
+        """End the process and wait until the server of its Runtime API has stopped."""
         if self._child is not None:
             await self._child.stop()
         if self._closing is not None:
@@ -98,7 +98,7 @@ class HandlerEnvironment:
         self._closing = self._loop.run_in_executor(None, self._server.stop)
 
     def _notify(self, error: FunctionError | None) -> None:
-        """Report a poll or an error to the event loop. Called from a thread of the Runtime API."""
+        """Report a poll or an error to the event loop. Called in a thread of the Runtime API's server."""
         self._loop.call_soon_threadsafe(self._note, error)
 
     def _note(self, error: FunctionError | None) -> None:

@@ -1,4 +1,4 @@
-"""Receives the emulator's invocations from schedules, streams, queues, and the Invoke API.
+"""Receives the invocations that the emulator makes for schedules, streams, queues and the Invoke API.
 
 The emulator posts the event with the function's name in a header. A response with status 200 contains the result. Any
 other status means that the function failed.
@@ -23,7 +23,7 @@ class InvokeProxy:
         self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Invoke the function that the header names."""
+        """Invoke the function whose name is in the header, and send its result."""
         name = dict(scope["headers"]).get(_NAME_HEADER, b"").decode()
         event = await _read_body(receive)
         try:
@@ -49,7 +49,10 @@ def _answer(event: bytes, invocation: Invocation) -> tuple[int, bytes]:
 
 
 def _has_failed_records(event: bytes, payload: bytes) -> bool:
-    """Return whether records of a stream failed. The emulator supports partial failures only for queues."""
+    """Return whether the event is from a stream and some of its records failed.
+
+    The emulator supports partial failures only for queues.
+    """
     if b"batchItemFailures" not in payload:
         return False
     answer, batch = json.loads(payload), json.loads(event)

@@ -1,8 +1,8 @@
-"""A pool of the execution environments of one function. Each serves one request at a time; more start on demand.
+"""A pool of the execution environments of one function. An environment serves one request at a time.
 
-Unlike in Lambda, a burst does not start one environment per request, because on a machine with two cores the starts
-would slow each other down. A request waits for the first free environment. At most STARTS_MAX environments start at the
-same time.
+More environments are started on demand. Unlike in Lambda, a burst does not start one environment per request, because
+on a machine with two cores the starts would slow each other down. A request waits for the first free environment, and
+at most STARTS_MAX environments are started at the same time.
 """
 
 import asyncio
@@ -28,7 +28,10 @@ class Environment(Protocol):
 
 
 class Throttled(Exception):
-    """Raised if no environment became free in time and no more may start. Lambda: TooManyRequestsException."""
+    """Raised if the reserved concurrency is in use or no environment became free in time.
+
+    The error corresponds to Lambda's TooManyRequestsException.
+    """
 
 
 class InitFailed(Exception):
@@ -47,7 +50,10 @@ class _Member[E: Environment]:
 
 
 class Pool[E: Environment]:
-    """Leases environments. `start` creates one or raises InitFailed. `reserved` is Lambda's reserved concurrency."""
+    """A pool that leases environments.
+
+    `start` creates an environment or raises InitFailed. `reserved` is the function's reserved concurrency.
+    """
 
     def __init__(
         self,
@@ -72,7 +78,7 @@ class Pool[E: Environment]:
 
     @property
     def size(self) -> int:
-        """The number of environments, including those that are starting."""
+        """Return the number of environments, including those that are starting."""
         return len(self._idle) + self._busy + len(self._starts)
 
     @contextlib.asynccontextmanager
@@ -87,24 +93,27 @@ class Pool[E: Environment]:
             self._give_back(member)
 
     async def warm(self) -> None:
-        """If there is no environment, start one and wait for it. Cancelling the wait does not cancel the start."""
+        """Start an environment if the pool is empty, and wait until the environment has started.
+
+        Cancelling the wait does not cancel the start.
+        """
         if self.size == 0:
             await asyncio.shield(self._begin_start())
 
     def retire(self) -> None:
-        """Replace idle environments now and busy environments after their request. Called after a code change."""
+        """End idle environments now, and busy environments after their current request. Called after a code change."""
         self._generation += 1
         while self._idle:
             self._spawn(self._idle.pop().environment.stop())
 
     def reap(self, idle_seconds: float) -> None:
-        """End environments that were idle for at least `idle_seconds`. Keep one environment."""
+        """End environments that have been idle for more than `idle_seconds`. Keep one idle environment."""
         now = asyncio.get_running_loop().time()
         while len(self._idle) > 1 and now - self._idle[0].idle_since > idle_seconds:
             self._spawn(self._idle.pop(0).environment.stop())
 
     async def close(self) -> None:
-        """Cancel waiting requests and starts, and end idle environments. The owner ends busy processes."""
+        """Cancel waiting requests and starts, and end idle environments. The caller must end busy environments."""
         for waiter in self._waiting:
             waiter.cancel()
         self._waiting.clear()
@@ -115,7 +124,7 @@ class Pool[E: Environment]:
             await asyncio.wait(self._tasks)
 
     def _take_idle(self) -> _Member[E] | None:
-        """Return the most recently used environment, so that the others remain idle and can be reaped."""
+        """Return the idle environment that was used last, so that the others remain idle and can be ended."""
         while self._idle:
             member = self._idle.pop()
             if member.environment.usable:
@@ -140,7 +149,10 @@ class Pool[E: Environment]:
             raise
 
     def _give_back(self, member: _Member[E]) -> None:
-        """Return a busy environment to the pool: pass it to the longest waiting request, keep it as idle, or end it."""
+        """Return a busy environment to the pool.
+
+        The environment is passed to the request that has waited longest, kept as idle, or ended.
+        """
         self._busy -= 1
         if member.generation != self._generation or not member.environment.usable:
             self._spawn(member.environment.stop())

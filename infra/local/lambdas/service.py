@@ -1,4 +1,4 @@
-"""Runs all functions of the stack. Invokes handlers, leases web applications, and restarts both after code changes."""
+"""Runs all functions of the stack: invokes handlers, leases web applications, and replaces processes after changes."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ from infra.runtime.results import FunctionError, Invocation
 ENVIRONMENTS_MAX = 16
 IDLE_SECONDS_MAX = 120.0
 _REAP_SECONDS = 10.0
-# Without keep-alive: a request on a connection that the server is closing would fail and must not be retried.
+# Keep-alive is disabled, because a request on a connection that the server is closing fails and must not be retried.
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=0)
 
 
@@ -29,7 +29,7 @@ class UnknownFunction(Exception):
 
 
 class LambdaService:
-    """Manages the environment pools of the stack's functions, by physical name."""
+    """Manages the environment pools of the stack's functions. A function is identified by its physical name."""
 
     def __init__(
         self,
@@ -55,7 +55,10 @@ class LambdaService:
             self._add_pool(name, item)
 
     async def invoke(self, name: str, event: bytes) -> Invocation:
-        """Run a handler on an event. The result contains the handler's errors. Raises Throttled, UnknownFunction."""
+        """Run a handler with an event. The result contains the handler's error, if there is one.
+
+        Raises Throttled or UnknownFunction.
+        """
         pool = self._handlers.get(name)
         if pool is None:
             raise UnknownFunction(name)
@@ -73,7 +76,7 @@ class LambdaService:
     def lease(self, name: str) -> contextlib.AbstractAsyncContextManager[WebEnvironment]:
         """Lease a web application for one request. Raises UnknownFunction.
 
-        The context manager raises Throttled or InitFailed when it is entered.
+        The context manager raises Throttled or InitFailed on entry.
         """
         pool = self._applications.get(name)
         if pool is None:
@@ -81,9 +84,9 @@ class LambdaService:
         return pool.lease()
 
     def warm(self, names: Iterable[str]) -> None:
-        """Start an environment of each function in the background, one after another, web applications first.
+        """Start one environment of each function in the background, one after another, web applications first.
 
-        Cancels a warm-up that is still running.
+        A previous call that is still in progress is cancelled.
         """
         ordered = sorted(names, key=lambda name: name not in self._applications)
         if self._warming is not None:
@@ -91,7 +94,10 @@ class LambdaService:
         self._warming = asyncio.create_task(self._warm_all(ordered))
 
     def retire(self, names: Iterable[str]) -> list[str]:
-        """Make further requests use the current source. Return the functions that had environments."""
+        """End the environments of these functions, so that new requests run the current source code.
+
+        Return the names of the functions that had environments.
+        """
         pools = {name: self._pools[name] for name in names}
         running = [name for name, pool in pools.items() if pool.size]
         for pool in pools.values():
@@ -119,7 +125,7 @@ class LambdaService:
 
     @property
     def applications(self) -> list[str]:
-        """The names of the functions that stream."""
+        """Return the names of the functions that stream their responses."""
         return list(self._applications)
 
     @property

@@ -1,4 +1,7 @@
-"""Runs a streaming function's web application like the Lambda Web Adapter, with its run.sh, port and readiness path."""
+"""Runs the web application of a streaming function as the Lambda Web Adapter does.
+
+The module starts the function's run.sh, sets the port, and polls the readiness path.
+"""
 
 import asyncio
 import contextlib
@@ -19,7 +22,7 @@ _DYING_SECONDS = 0.5
 
 
 class WebEnvironment:
-    """A process that serves HTTP on a separate port. `url` is without a trailing slash."""
+    """A process that serves HTTP on a separate port."""
 
     def __init__(self, item: StackFunction, root: Path, client: httpx.AsyncClient) -> None:
         self.item = item
@@ -30,16 +33,19 @@ class WebEnvironment:
 
     @property
     def url(self) -> str:
-        """The URL of the application."""
+        """Return the URL of the application, without a trailing slash."""
         return f"http://{HOST}:{self._port}"
 
     @property
     def usable(self) -> bool:
-        """Whether the process runs and is not being stopped."""
+        """Return whether the process is running and is not being stopped."""
         return self._child is not None and self._child.alive and not self._child.stopping
 
     async def start(self, children: Children, addresses: Mapping[str, str]) -> None:
-        """Start the process and wait until its readiness path returns a status below 500. Raises InitFailed."""
+        """Start the process and wait until its readiness path returns a status below 500.
+
+        Raises InitFailed if the process ends or is not ready in time.
+        """
         function = self.item.function
         environment = process_environment(self.item, self._root, "", addresses)
         environment |= {"PORT": str(self._port), "AWS_LWA_PORT": str(self._port)}
@@ -65,14 +71,14 @@ class WebEnvironment:
             await self._child.stop()
 
     def kill(self) -> None:
-        """End the process immediately, because its time-out has expired."""
+        """Kill the process immediately."""
         if self._child is not None:
             self._child.kill()
 
     async def end_after_failure(self) -> None:
-        """End the process after its response was interrupted.
+        """End the process after its response has been interrupted.
 
-        Waits briefly, so that a process that ends by itself is logged with its exit status.
+        Wait briefly before that, so that the exit status is logged if the process ends by itself.
         """
         if self._child is not None:
             with contextlib.suppress(TimeoutError):

@@ -1,7 +1,7 @@
 """Parses a log line of a child process.
 
-Powertools writes JSON, the Lambda runtime writes tab-separated text, and the emulator and uvicorn use other formats.
-Any other line is a message. Metrics in CloudWatch's embedded format have an `_aws` key.
+Powertools writes JSON, the Lambda runtime writes tab-separated text, and the emulator and uvicorn use other formats. A
+line in any other format is a message. Metrics in CloudWatch's embedded format have an `_aws` key.
 """
 
 import json
@@ -36,7 +36,10 @@ _KNOWN = frozenset(
 
 @dataclass(frozen=True)
 class Entry:
-    """A log entry with time, component, level and message. `trace` contains the lines of a traceback."""
+    """A log entry with time, component, level and message.
+
+    `trace` contains the lines of a traceback. `continued` is true for a line that continues the previous entry.
+    """
 
     time: datetime
     component: str
@@ -49,7 +52,7 @@ class Entry:
 
 
 def read_entry(component: str, line: str, time: datetime) -> Entry:
-    """Parse a line. Does not raise for invalid lines."""
+    """Parse a line of a child process. Does not raise an error for an invalid line."""
     if line.startswith("{"):
         try:
             fields = json.loads(line)

@@ -1,4 +1,7 @@
-"""`make logs`: prints the end of `.local/dev.log` and follows it until interrupted, even if the stack restarts."""
+"""Implements `make logs`, which prints the end of `.local/dev.log` and then each new line.
+
+The command runs until it is interrupted, even if the stack restarts.
+"""
 
 import os
 import time
@@ -16,7 +19,7 @@ _CONTINUATION = " " * 18  # instead of a time and a level
 
 
 def follow(path: Path, *, level: str = "DEBUG", colours: bool) -> None:
-    """Print the entries of a level and above, and follow the log. Raises StartFailed if the log does not exist."""
+    """Print the entries that have at least this level, and follow the log. Raises StartFailed if there is no log."""
     if not path.exists():
         raise StartFailed("there is no log; start the stack with `make dev`")
     for line in at_least(level, read_growing(path)):
@@ -24,7 +27,10 @@ def follow(path: Path, *, level: str = "DEBUG", colours: bool) -> None:
 
 
 def at_least(level: str, lines: Iterable[str]) -> Iterator[str]:
-    """Yield the lines of entries of a level and above. A line without a level belongs to the previous entry."""
+    """Yield the lines of the entries that have at least this level.
+
+    A line without a level belongs to the previous entry.
+    """
     shown = True
     for line in lines:
         found = level_of(line)
@@ -35,7 +41,7 @@ def at_least(level: str, lines: Iterable[str]) -> Iterator[str]:
 
 
 def read_growing(path: Path) -> Iterator[str]:
-    """Yield the last LINES_BEFORE lines and then new lines, including lines of a file that replaces this file."""
+    """Yield the last LINES_BEFORE lines of a file and then each new line, even if another file replaces this file."""
     file = path.open(encoding="utf-8")
     try:
         for line in deque(file, maxlen=LINES_BEFORE):

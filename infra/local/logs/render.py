@@ -1,4 +1,7 @@
-"""Formats an entry as one line: time, level, component, message, details, request id; then an indented traceback."""
+"""Formats an entry as one line with time, level, component, message, details and request id.
+
+The lines of a traceback follow, indented.
+"""
 
 import re
 from collections.abc import Iterator

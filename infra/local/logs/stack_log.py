@@ -1,4 +1,4 @@
-"""Writes all log entries to `.local/dev.log`, and entries of the chosen level to the screen in the foreground."""
+"""Writes all log entries to `.local/dev.log`, and entries that have at least the chosen level to the screen."""
 
 import os
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from infra.local.logs.render import render
 
 
 def read_clock() -> datetime:
-    """Return the local time."""
+    """Return the current time in the local time zone."""
     return datetime.now().astimezone()
 
 
@@ -43,7 +43,7 @@ class StackLog:
             self.add(entry if tone is None else tone(entry))
 
     def note(self, component: str, message: str, *, level: str = "INFO", request_id: str = "") -> None:
-        """Add an entry of the stack itself."""
+        """Add an entry about the stack or one of its components."""
         self.add(Entry(self._clock(), component, level, message, request_id))
 
     def add(self, entry: Entry) -> None:
@@ -53,11 +53,11 @@ class StackLog:
             print(render(entry, colours=self._colours), file=self._screen, flush=True)
 
     def write_text(self, text: str) -> None:
-        """Write plain text for the developer."""
+        """Write text without time and level to the file and the screen."""
         print(text, file=self._file)
         if self._screen is not None:
             print(text, file=self._screen, flush=True)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the log file."""
         self._file.close()

@@ -1,4 +1,4 @@
-"""`python -m infra.local.model_server --port N`: runs until SIGTERM or Ctrl-C, then exits with status 0."""
+"""`python -m infra.local.model_server --port N`: runs the model server until SIGTERM or Ctrl-C."""
 
 import argparse
 import os
@@ -10,7 +10,7 @@ from infra.local.model_server.server import Application, Host, bind, url_of
 
 
 def main() -> None:
-    """Parse the arguments and serve. If the port is not available, print one line and exit with status 1."""
+    """Run the model server. If the port is not available, print one line and exit with status 1."""
     parser = argparse.ArgumentParser(prog="python -m infra.local.model_server", description=__doc__)
     parser.add_argument("--port", type=_port, default=0, help="the port on 127.0.0.1; 0, the default, is any free one")
     port: int = parser.parse_args().port

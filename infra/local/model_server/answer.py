@@ -1,7 +1,8 @@
-"""Composes the response to a request before it is sent: blocks, stop reason, usage, and wire format.
+"""Composes the whole response to a request before any byte is sent: blocks, stop reason, usage and wire format.
 
-A stream has these events: message_start · (content_block_start · ping after the first · content_block_delta … ·
-content_block_stop) … · message_delta (stop reason, cumulative usage) · message_stop
+A stream begins with `message_start`. For each block, it contains `content_block_start`, `content_block_delta` events
+and `content_block_stop`. A `ping` follows the first `content_block_start`. The stream ends with `message_delta`, which
+contains the stop reason and the cumulative usage, and `message_stop`.
 """
 
 import json
@@ -52,15 +53,15 @@ class Part:
 
     @property
     def tokens(self) -> int:
-        """The number of tokens in the block."""
+        """Return the number of tokens in the block."""
         return count_tokens(self.name + self.text)
 
     def cut(self, tokens: int) -> Self:
-        """Return the beginning of the block that fits in `tokens`."""
+        """Return the block truncated to at most `tokens` tokens."""
         return replace(self, text=cut_to_tokens(self.name + self.text, tokens)[len(self.name) :])
 
     def block(self, *, opening: bool = False) -> JsonObject:
-        """Return the block for a JSON response or, with `opening`, without content for `content_block_start`."""
+        """Return the block as JSON. If `opening` is true, the block has no content, as in `content_block_start`."""
         text = "" if opening else self.text
         if self.type == "text":
             return {"type": "text", "text": text}
@@ -75,7 +76,7 @@ class Part:
         if self.type == "thinking":
             thinking: list[JsonObject] = [{"type": "thinking_delta", "thinking": piece} for piece in split(self.text)]
             return [*thinking, {"type": "signature_delta", "signature": sign(self.text)}]
-        # Anthropic's API sends an empty first delta, too
+        # Anthropic's API also sends an empty first delta.
         return [{"type": "input_json_delta", "partial_json": piece} for piece in ["", *split(self.text)]]
 
 
@@ -89,7 +90,7 @@ def _parse_or_empty(arguments: str) -> JsonObject:
 
 @dataclass(frozen=True)
 class Event:
-    """A server-sent event. `usage` is the usage that it reports to the client."""
+    """A server-sent event. `usage` is the usage that the event reports to the client."""
 
     name: str
     data: JsonObject
@@ -97,7 +98,7 @@ class Event:
 
     @property
     def is_piece(self) -> bool:
-        """Whether the event is a delta. A slow response pauses between deltas."""
+        """Return whether the event is a delta. A slow response pauses between deltas."""
         return self.name == "content_block_delta"
 
     def encode(self) -> bytes:
@@ -117,7 +118,7 @@ class Answer:
     usage: Usage
 
     def message(self, *, message_id: str, model: str) -> JsonObject:
-        """Return the body of `POST /v1/messages` without `stream`."""
+        """Return the response body of `POST /v1/messages` for a request without `stream`."""
         return {
             **_empty_message(message_id, model),
             "content": [part.block() for part in self.parts],
@@ -183,7 +184,7 @@ def _message_usage(usage: Usage) -> JsonObject:
 
 
 def compose(request: MessagesRequest, script: Script, conversation: Conversation) -> Answer:
-    """Choose the response. It is deterministic, except for the ids of tool calls."""
+    """Return the response to a request. The response is deterministic, except for the ids of tool calls."""
     parts = [] if script.refusal else _parts(request, script, conversation)
     reason: StopReason = "tool_use" if any(part.type == "tool_use" for part in parts) else "end_turn"
     parts, sequence = _cut_at_sequence(parts, request.stop_sequences)

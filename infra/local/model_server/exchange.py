@@ -1,6 +1,6 @@
 """Handles an HTTP request with raw ASGI, because Starlette's responses detect too late that the client disconnected.
 
-After the body is read, a task waits for the disconnect. If the client disconnects, all pauses end immediately.
+After the body has been read, a task waits for the client to disconnect. A disconnect ends all pauses immediately.
 """
 
 import asyncio
@@ -62,12 +62,12 @@ class Exchange:
             await asyncio.wait([self._watcher])
 
     def drop(self) -> None:
-        """End the exchange. The server calls this when it stops."""
+        """Make the current or next pause raise Dropped. The server calls this method when it stops."""
         if not self._end.done():
             self._end.set_result(Dropped())
 
     async def read_body(self) -> bytes:
-        """Read the whole body. Raises a 413 error above 32 MB, and ClientClosed if the body is incomplete."""
+        """Read the whole body. Raises a 413 error if the body exceeds 32 MiB, and ClientClosed if it is incomplete."""
         body = bytearray()
         more = True
         while more:
@@ -82,7 +82,7 @@ class Exchange:
         return bytes(body)
 
     async def pause(self, seconds: float) -> None:
-        """Wait. Raises ClientClosed if the client disconnects, and Dropped if the server stops."""
+        """Wait for the given time. Raises ClientClosed if the client disconnects, and Dropped if the server stops."""
         done, _ = await asyncio.wait([self._end], timeout=seconds)
         if done:
             raise self._end.result()
@@ -103,7 +103,7 @@ class Exchange:
             await self.send_json(error.status, body, error.headers)
 
     async def open_stream(self) -> None:
-        """Begin an event stream."""
+        """Send the status and headers of an event stream."""
         await self._start(200, {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"})
 
     async def send_piece(self, piece: bytes, *, last: bool = False) -> None:
@@ -132,7 +132,10 @@ class Exchange:
 
 @dataclass(frozen=True)
 class ResponsePlayer:
-    """Sends a response with the delays and failures of its script. `report` is called with each usage that is sent."""
+    """Sends a response with the delays and failures of its script.
+
+    The failures occur only if `failing` is true. `report` is called with each usage before the usage is sent.
+    """
 
     exchange: Exchange
     script: Script
@@ -141,7 +144,7 @@ class ResponsePlayer:
     report: Callable[[Usage], None]
 
     async def refuse(self) -> None:
-        """Wait for the scripted delay, then raise the scripted failure that occurs before the response."""
+        """Wait for the scripted delay. Raises ApiError if the script has a failure that occurs before the response."""
         await self.exchange.pause(self.script.delay)
         if self.failing and self.script.status is not None:
             raise ApiError(self.script.status, retry_after=self.script.retry_after)
@@ -149,7 +152,7 @@ class ResponsePlayer:
             raise ApiError(400, "prompt is too long: 1000001 tokens > 1000000 maximum")
 
     async def play(self, answer: Answer, message_id: str, model: str, *, stream: bool) -> None:
-        """Send the response as events, or as one JSON message after the total delay of its deltas."""
+        """Send the response as a stream of events, or as one JSON message after the total delay of all deltas."""
         events = list(answer.events(message_id=message_id, model=model, pieces=self.script.pieces))
         pieces = sum(event.is_piece for event in events)
         if stream:
@@ -163,7 +166,10 @@ class ResponsePlayer:
         await self.exchange.send_json(200, answer.message(message_id=message_id, model=model))
 
     async def _stream(self, events: list[Event], pieces: int) -> None:
-        """Send the events. A scripted failure occurs after its number of deltas, or before `message_delta`."""
+        """Send the events.
+
+        A scripted failure occurs after the scripted number of deltas, and at the latest before `message_delta`.
+        """
         fails_after = {failure: self._fails_after(failure, pieces) for failure in FAILURES}
         if fails_after["hang"] == 0:
             await self._fail("hang")

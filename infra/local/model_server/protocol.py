@@ -1,8 +1,8 @@
 """The parts of Anthropic's API that requests and responses share: errors, token counts, thinking signatures, models.
 
-One token is four bytes of UTF-8, rounded up. The tokens of a prompt are counted in its compact JSON (`system`, `tools`,
-`messages`, content in block form). The tokens of a response are counted in its text, thinking, and tool names and
-arguments.
+A token is four bytes of UTF-8, and the number of tokens is rounded up. The tokens of a prompt are counted in the
+compact JSON of `system`, `tools` and `messages`, with content in block form. The tokens of a response are counted in
+its text, its thinking, and the names and arguments of its tool calls.
 """
 
 import base64
@@ -43,7 +43,7 @@ ERROR_MESSAGES = {
     504: "The request timed out.",
     529: "Overloaded",
 }
-MODELS = (  # the ids that the installed SDK names
+MODELS = (  # the model ids that the installed SDK defines
     "claude-fable-5-2",
     "claude-mythos-5-2",
     "claude-haiku-5-5",
@@ -70,7 +70,7 @@ MODELS = (  # the ids that the installed SDK names
 
 
 class ApiError(Exception):
-    """A response with status 400–599. A status without a specific error type has the error type of 400 or 500."""
+    """An error response with status 400–599. If the status has no error type, the type of 400 or 500 is used."""
 
     def __init__(self, status: int, message: str | None = None, *, retry_after: float | None = None) -> None:
         self.status = status
@@ -80,13 +80,16 @@ class ApiError(Exception):
         super().__init__(self.message)
 
     def body(self, request_id: str) -> JsonObject:
-        """Return the error object. It is the same in a JSON response and in an `error` event of a stream."""
+        """Return the error object, which is the same in a JSON response and in an `error` event of a stream."""
         return {"type": "error", "error": {"type": self.type, "message": self.message}, "request_id": request_id}
 
 
 @dataclass(frozen=True)
 class Usage:
-    """The tokens of one call. `output_tokens` is at least 1 unless `max_tokens` is 0, even for an empty response."""
+    """The tokens of one request and its response.
+
+    `output_tokens` is at least 1 even for an empty response, unless `max_tokens` is 0.
+    """
 
     input_tokens: int = 0
     cache_creation_input_tokens: int = 0
@@ -103,12 +106,12 @@ def invalid(error: ValidationError, prefix: str = "") -> ApiError:
 
 
 def count_tokens(text: str) -> int:
-    """Return the number of tokens of a text; 0 if it is empty."""
+    """Return the number of tokens in a text."""
     return -(-len(text.encode()) // BYTES_PER_TOKEN)
 
 
 def cut_to_tokens(text: str, tokens: int) -> str:
-    """Return the longest prefix of `text` that has at most `tokens` tokens. Does not split a character."""
+    """Return the longest prefix of `text` that has at most `tokens` tokens and does not split a character."""
     return text.encode()[: tokens * BYTES_PER_TOKEN].decode(errors="ignore")
 
 
@@ -131,7 +134,10 @@ def require_model(model_id: str) -> None:
 
 
 def describe_model(model_id: str) -> JsonObject:
-    """Return the `ModelInfo` object of a model, with the release date 1970-01-01. Raises a 404 error if unknown."""
+    """Return the `ModelInfo` object of a model. The release date is always 1970-01-01.
+
+    Raises a 404 error if the model is unknown.
+    """
     require_model(model_id)
     line, *version = re.sub(r"-\d{8}$", "", model_id).removeprefix("claude-").split("-")
     return {

@@ -1,4 +1,4 @@
-"""Validates requests like Anthropic's API: headers, content blocks, bodies, and tool history.
+"""Validates requests as Anthropic's API does: headers, content blocks, bodies, and tool history.
 
 Content blocks have exactly the fields of the SDK's `*BlockParam` types, and unknown fields are rejected. The API key
 and `anthropic-version` are required, but their values are not checked.
@@ -43,7 +43,10 @@ class Caller:
 
 
 def identify(headers: Mapping[str, str]) -> Caller:
-    """Read the headers. Raises a 401 error without an API key, and a 400 error without `anthropic-version`."""
+    """Read the request headers.
+
+    Raises a 401 error if the API key is missing, and a 400 error if `anthropic-version` is missing.
+    """
     if not _key(headers):
         raise ApiError(401, "x-api-key header is required")
     if "anthropic-version" not in headers:
@@ -52,7 +55,7 @@ def identify(headers: Mapping[str, str]) -> Caller:
 
 
 def public_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers without credentials. `key-end` contains the last four characters of the key."""
+    """Return the headers without credentials. `key-end` contains the last four characters of a long API key."""
     shown = {name: value for name, value in headers.items() if name not in SECRET_HEADERS}
     key = _key(headers)
     return {**shown, "key-end": key[-4:]} if len(key) > 8 else shown
@@ -150,7 +153,7 @@ class ToolResult(Strict):
 
     @property
     def text(self) -> str:
-        """The result as text. Other blocks are represented by their type in brackets."""
+        """Return the result as text. A block that is not text is represented by its type in brackets."""
         return "\n".join(block.text if isinstance(block, Text) else f"[{block.type}]" for block in self.content)
 
 
@@ -187,7 +190,7 @@ class Tool(BaseModel):
 
     @property
     def properties(self) -> dict[str, JsonValue]:
-        """The properties of the tool's schema."""
+        """Return the properties of the tool's schema."""
         properties = (self.input_schema or {}).get("properties")
         return properties if isinstance(properties, dict) else {}
 
@@ -199,7 +202,7 @@ class Tool(BaseModel):
 
 
 class ToolChoice(Strict):
-    """The request's `tool_choice`: whether and which tools the model must use."""
+    """The request's `tool_choice`: whether the model must use a tool, and which tool."""
 
     type: Literal["auto", "any", "tool", "none"] = "auto"
     name: str | None = None
@@ -215,7 +218,7 @@ class ThinkingConfig(Strict):
 
 
 class Prompt(Strict):
-    """The body of `POST /v1/messages/count_tokens`, and the fields that `POST /v1/messages` shares with it."""
+    """The body of `POST /v1/messages/count_tokens`. `POST /v1/messages` has the same fields and more."""
 
     model: str
     messages: Annotated[list[Message], Field(min_length=1)]
@@ -229,7 +232,7 @@ class Prompt(Strict):
 
     @property
     def input_tokens(self) -> int:
-        """The number of tokens of the prompt."""
+        """Return the number of tokens in the prompt."""
         return count_tokens(self.model_dump_json(include={"system", "tools", "messages"}, exclude_defaults=True))
 
 
@@ -250,9 +253,9 @@ class MessagesRequest(Prompt):
 
 
 def read_prompt[P: Prompt](shape: type[P], body: JsonValue, caller: Caller) -> P:
-    """Validate a body. Raises the 400 or 404 error that Anthropic's API returns.
+    """Return the validated request body. Raises the 400 or 404 error that Anthropic's API returns.
 
-    With `anthropic-beta`, unknown fields are ignored, because they may belong to that beta.
+    If the header `anthropic-beta` is present, unknown fields are ignored, because they may belong to a beta feature.
     """
     try:
         request = shape.model_validate(body, extra="ignore" if caller.beta else None)

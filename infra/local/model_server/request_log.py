@@ -23,7 +23,10 @@ type Outcome = Literal["completed", "client_closed", "error"]
 
 @dataclass
 class Record:
-    """A request of `POST /v1/messages`. `outcome` is None while it is in flight. `usage` is the last reported usage."""
+    """A request to `POST /v1/messages`.
+
+    `outcome` is None while the request is in flight. `usage` is the last usage that was reported to the client.
+    """
 
     n: int
     request_id: str
@@ -70,7 +73,7 @@ class RequestLog:
         self._last = 0
 
     def open(self, request_id: str, started_at: float, headers: dict[str, str], body: JsonValue) -> Record:
-        """Add a new request."""
+        """Add a new request and return its record."""
         fields = body if isinstance(body, dict) else {}
         model, messages = fields.get("model"), fields.get("messages")
         with self._lock:
@@ -101,7 +104,7 @@ class RequestLog:
             return record.attempt
 
     def start(self, record: Record, status: int) -> None:
-        """Record the response's status and the time of its first byte."""
+        """Record the status of the response and the time of its first byte."""
         with self._lock:
             record.first_byte_at, record.status = time.time(), status
 

@@ -1,8 +1,8 @@
 """Reads the directives and simple questions in a conversation, which determine the server's response.
 
-A directive is `[[name]]` or `[[name=value]]`; infra/docs/model-server.md lists them. An unknown `[[word]]` is text, and
-an unknown `[[word=…]]` causes a 400 error. Directives are read from the turn's text, which is the last user message
-without tool results.
+A directive is `[[name]]` or `[[name=value]]`. infra/docs/model-server.md lists all directives. An unknown `[[word]]` is
+treated as text, and an unknown `[[word=…]]` causes a 400 error. Directives are read from the turn's text, which is the
+text of the last user message without tool results.
 """
 
 import json
@@ -77,7 +77,7 @@ class Script(BaseModel):
 
     @property
     def can_fail(self) -> bool:
-        """Whether an attempt of this request may fail. In this case attempts must be counted."""
+        """Return whether the script contains a failure. If so, the attempts of the request must be counted."""
         breaks = (self.overload_midstream, self.disconnect, self.hang)
         return self.status is not None or self.overflow or any(after is not None for after in breaks)
 
@@ -127,7 +127,7 @@ def _read_value(name: str, text: str, at: int) -> tuple[str, int]:
 
 
 def _read_call(text: str, at: int) -> tuple[dict[str, JsonValue], int]:
-    """Parse `name {json}]]`. The JSON may contain `]]`."""
+    """Parse `name {json}]]`, where the JSON may contain `]]`. Return the tool call and the position after it."""
     name = TOOL.match(text, at)
     if name is None:
         raise ApiError(400, "directive tool: needs a name, as in [[tool=calculator {…}]]")
@@ -146,7 +146,7 @@ def _read_call(text: str, at: int) -> tuple[dict[str, JsonValue], int]:
 
 @dataclass(frozen=True)
 class AnsweredCall:
-    """A tool call of this turn and its result as text."""
+    """A tool call of the current turn, and its result as text."""
 
     name: str
     input: dict[str, JsonValue]
@@ -156,7 +156,11 @@ class AnsweredCall:
 
 @dataclass(frozen=True)
 class Conversation:
-    """The contents of the messages. `user_texts` is sorted from oldest to newest; the last is the turn's text."""
+    """The contents of a conversation's messages.
+
+    `user_texts` is sorted from oldest to newest, and its last item is the turn's text. `answers` contains the answered
+    tool calls of the current turn. `rounds` is the number of responses with tool calls in the current turn.
+    """
 
     message_count: int
     user_texts: tuple[str, ...]
@@ -165,7 +169,7 @@ class Conversation:
 
     @property
     def last(self) -> str:
-        """The user's text of this turn. Empty if no message has text."""
+        """Return the turn's text, or an empty string if no user message has text."""
         return self.user_texts[-1] if self.user_texts else ""
 
 
@@ -234,7 +238,10 @@ def asks_time(text: str) -> bool:
 
 
 def recall(texts: Sequence[str]) -> str | None:
-    """Answer a question about the user's earlier texts (oldest first). Return None for other texts."""
+    """Return the answer to a question about the user's earlier texts, or None if the last text is not such a question.
+
+    `texts` is sorted from oldest to newest.
+    """
     *earlier, question = texts or [""]
     if MY_NAME.search(question):
         named = [found[1] for text in earlier for found in NAMED.finditer(text)]
@@ -247,5 +254,5 @@ def recall(texts: Sequence[str]) -> str | None:
 
 
 def quote(text: str) -> str:
-    """Put at most 200 characters of the text in quotation marks."""
+    """Return at most 200 characters of the text in quotation marks."""
     return f"“{text}”" if len(text) <= QUOTE_MAX else f"“{text[:QUOTE_MAX]}…”"

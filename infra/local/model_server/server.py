@@ -1,4 +1,4 @@
-"""The model server: Anthropic's routes below /v1, inspection routes below /__, and start and stop of the server."""
+"""The model server: Anthropic's routes under /v1, inspection routes under /__, and functions that run the server."""
 
 import asyncio
 import secrets
@@ -26,7 +26,7 @@ HOST = "127.0.0.1"
 
 
 class Application:
-    """The ASGI application. A request that hangs is ended after `hang_seconds`."""
+    """The ASGI application of the model server. A response with a scripted hang ends after `hang_seconds`."""
 
     def __init__(self, log: RequestLog, *, hang_seconds: float = 120) -> None:
         self._log = log
@@ -133,7 +133,7 @@ def _number(exchange: Exchange, name: str, default: int) -> int:
 
 
 class Host(uvicorn.Server):
-    """Uvicorn without logging. Calls `on_ready` after startup and drops requests in flight at shutdown."""
+    """A uvicorn server without logging. It calls `on_ready` after startup and drops requests in flight at shutdown."""
 
     def __init__(self, application: Application, on_ready: Callable[[], None]) -> None:
         super().__init__(
@@ -167,7 +167,7 @@ class Host(uvicorn.Server):
 
 @dataclass(frozen=True)
 class ModelServer:
-    """A running server. Tests read its log and statistics."""
+    """A running model server. Tests read its log and statistics."""
 
     url: str
     _log: RequestLog
@@ -177,7 +177,7 @@ class ModelServer:
         return self._log.requests(after)
 
     def stats(self) -> Stats:
-        """Return the requests in flight and the totals since the last reset."""
+        """Return the number of requests in flight and the totals since the last reset."""
         return self._log.stats()
 
     def reset(self) -> None:
@@ -208,13 +208,13 @@ def bind(port: int) -> socket.socket:
 
 
 def url_of(listener: socket.socket) -> str:
-    """Return the URL that clients use."""
+    """Return the URL of the server that listens on this socket."""
     return f"http://{HOST}:{listener.getsockname()[1]}"
 
 
 @contextmanager
 def running(port: int = 0, *, hang_seconds: float = 120) -> Iterator[ModelServer]:
-    """Run a server in a thread until the block ends."""
+    """Run a model server in a thread until the context ends."""
     log = RequestLog()
     ready = threading.Event()
     host = Host(Application(log, hang_seconds=hang_seconds), ready.set)

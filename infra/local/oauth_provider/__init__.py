@@ -3,7 +3,8 @@
 The fourth provider, `/oidc`, is an issuer that a tenant can register as an identity provider. `POST /oidc/token` with
 the form field `audience` returns a token.
 
-Consent is granted immediately. Codes can be used once. If `rotates` is set, refresh tokens can also be used only once.
+Consent is granted immediately. A code can be used only once. If `rotates` is true, a refresh token can also be used
+only once.
 """
 
 from infra.local.oauth_provider.accounts import Account

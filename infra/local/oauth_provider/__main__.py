@@ -1,4 +1,7 @@
-"""`python -m infra.local.oauth_provider --port N`: runs until Ctrl-C or SIGTERM. The client id is `local-client`."""
+"""`python -m infra.local.oauth_provider --port N`: emulates the OAuth providers until Ctrl-C or SIGTERM.
+
+The client id is `local-client`.
+"""
 
 import argparse
 import signal
@@ -8,7 +11,7 @@ from infra.local.oauth_provider.server import running
 
 
 def main() -> None:
-    """Print the URL, which is the value for OAUTH_PROVIDER_URL, and serve."""
+    """Run the server and print its URL, which is the value for OAUTH_PROVIDER_URL."""
     parser = argparse.ArgumentParser(prog="python -m infra.local.oauth_provider", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="the port on 127.0.0.1; 0, the default, is any free one")
     ended = threading.Event()

@@ -55,7 +55,7 @@ class TokenStore:
         return code
 
     def redeem(self, provider: str, fields: dict[str, str], bad_code: str) -> Issued:
-        """Redeem a code, which is possible once.
+        """Return the grant of an authorization code and invalidate the code.
 
         Raises Refusal if the code is unknown, or if the provider, client, redirect URI or verifier differs.
         """
@@ -70,7 +70,10 @@ class TokenStore:
         return issued
 
     def renew(self, fields: dict[str, str], bad_token: str, *, rotates: bool) -> tuple[Issued, str]:
-        """Return the grant of a refresh token and the next refresh token. Raises Refusal if the token is unknown."""
+        """Return the grant of a refresh token and the new refresh token, which is empty unless `rotates` is true.
+
+        Raises Refusal if the client or the token is unknown.
+        """
         self._check_client(fields)
         shown = fields.get("refresh_token", "")
         issued = self.refresh.get(shown)

@@ -33,7 +33,11 @@ def json_answer(status: int, content: Any) -> Answer:
 
 @dataclass
 class Answers:
-    """Builds all responses. `seconds` is the lifetime of access tokens. With `as_form`, GitHub ignores `Accept`."""
+    """Builds all responses. `seconds` is the lifetime of access tokens.
+
+    If `rotates` is true, each use of a refresh token replaces the token. If `as_form` is true, GitHub's responses are
+    form-encoded even if the client accepts JSON.
+    """
 
     token_store: TokenStore = field(default_factory=TokenStore)
     now: Callable[[], float] = time.time
@@ -65,7 +69,7 @@ class Answers:
         return json_answer(200, {"issuer": issuer, "jwks_uri": f"{issuer}/keys", "token_endpoint": f"{issuer}/token"})
 
     def issue_token(self, issuer: str, fields: dict[str, str]) -> Answer:
-        """Return a token of that issuer for the field `audience`. Other fields replace claims of the account."""
+        """Return a token of the issuer for the audience in the field `audience`. Other fields replace or add claims."""
         audience = fields.pop("audience", "")
         if not audience:
             return json_answer(

@@ -29,7 +29,11 @@ type Script = Callable[[BaseHTTPRequestHandler], None]
 
 @dataclass
 class OAuthProvider:
-    """The running providers. `scripts` replaces the responses of paths. `error` replaces the code after consent."""
+    """The emulated providers.
+
+    `scripts` replaces the responses of individual paths. If `error` is set, consent returns this error instead of a
+    code. `asked` contains the requested paths.
+    """
 
     answers: Answers = field(default_factory=Answers)
     account: Account = field(default_factory=Account)
@@ -108,7 +112,7 @@ def _read_form(handler: BaseHTTPRequestHandler) -> dict[str, str]:
 
 @contextmanager
 def running(provider: OAuthProvider | None = None, port: int = 0) -> Iterator[OAuthProvider]:
-    """Serve the providers on 127.0.0.1 until the block ends."""
+    """Serve the providers on 127.0.0.1 until the context ends."""
     served = provider or OAuthProvider()
 
     class Handler(BaseHTTPRequestHandler):
@@ -119,7 +123,7 @@ def running(provider: OAuthProvider | None = None, port: int = 0) -> Iterator[OA
             served.handle(self)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Do not log."""
+            """Do not log requests."""
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True

@@ -13,12 +13,15 @@ _SECRET_TYPE = "AWS::SecretsManager::Secret"
 
 
 def correct(stack: Stack) -> None:
-    """Correct the deployed stack. Idempotent."""
+    """Correct the differences in a deployed stack. Idempotent."""
     _empty_secrets(stack)
 
 
 def _empty_secrets(stack: Stack) -> None:
-    """Delete the empty value of secrets without a value in the template. On AWS these secrets have no version."""
+    """Remove the empty value that the emulator gives to a secret without a value in the template.
+
+    On AWS, such a secret has no version.
+    """
     client: SecretsManagerClient = stack.endpoint.client("secretsmanager")
     for logical_id, resource in stack.resolver.template["Resources"].items():
         if resource["Type"] != _SECRET_TYPE or logical_id not in stack.physical_ids:

@@ -1,4 +1,4 @@
-"""Deploys the template to the emulator. On failure, reports the reason in one line."""
+"""Deploys the template to the emulator. If the deployment fails, the reason is reported in one line."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ STACK_NAME = PSEUDO["AWS::StackName"]
 DEPLOY_SECONDS_MAX = 120.0
 _POLL_SECONDS = 0.1
 _TEMPLATE_KEY = "template.json"
-# The processed template refers only to ARNs of functions (in the REST API).
+# In the processed template, the REST API refers to the ARNs of functions. No other ARN is used.
 _FUNCTION_ARN = f"arn:aws:lambda:{PSEUDO['AWS::Region']}:{PSEUDO['AWS::AccountId']}:function:"
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A deployed stack: its outputs, and its template after processing by CloudFormation."""
+    """A deployed stack. `resolver` contains the template after CloudFormation has processed it."""
 
     endpoint: Endpoint
     resolver: Resolver
@@ -49,7 +49,7 @@ def read_source() -> Document:
 
 
 def deploy(template: Document, parameters: Mapping[str, str], endpoint: Endpoint) -> Stack:
-    """Create the stack and wait until it is complete. Raises StartFailed with the reason of the first failure."""
+    """Create the stack and wait until it is complete. Raises StartFailed with the reason for the first failure."""
     known = {name: value for name, value in parameters.items() if name in template.get("Parameters", {})}
     packaged = package(template, endpoint)
     endpoint.client("s3").put_object(Bucket=CODE_BUCKET, Key=_TEMPLATE_KEY, Body=json.dumps(packaged).encode())

@@ -25,7 +25,7 @@ _PROXY_VARIABLE = "MINISTACK_LAMBDA_PROXY_URL"
 
 @dataclass(frozen=True)
 class StackFunction:
-    """A deployed function. `reserved` is its reserved concurrency, or None without reservation."""
+    """A deployed function. `reserved` is its reserved concurrency, or None if no concurrency is reserved."""
 
     function: Function
     arn: str
@@ -35,12 +35,12 @@ class StackFunction:
 
     @property
     def source_folder(self) -> str:
-        """The folder of the function's code, relative to the repository's root, such as `functions/chat`."""
+        """Return the folder of the function's code relative to the repository's root, such as `functions/chat`."""
         return "/".join(self.function.handler.replace(".", "/").split("/")[:2])
 
     @property
     def component(self) -> str:
-        """The name that precedes the function's log lines."""
+        """Return the name that precedes the function's log lines."""
         return short_name(self.function)
 
 
@@ -57,7 +57,7 @@ def read_functions(stack: Stack) -> dict[str, StackFunction]:
 
 
 def route_invocations(functions: Mapping[str, StackFunction], url: str, stack: Stack) -> None:
-    """Make the emulator send all invocations of these functions to `url`. Idempotent."""
+    """Configure the emulator to send all invocations of these functions to `url`. Idempotent."""
     client: LambdaClient = stack.endpoint.client("lambda")
     for name, item in functions.items():
         variables = {**item.function.environment, _PROXY_VARIABLE: url}

@@ -17,7 +17,8 @@ from infra.runtime.template import Document
 
 CODE_BUCKET = "atrium-local-code"
 _CODE_PROPERTIES = {FUNCTION_TYPE: "CodeUri", LAYER_TYPE: "ContentUri"}
-# Locally a function has one version, whose code is the source tree. A reload could not change the copy of an alias.
+# Locally, a function has only one version, which runs from the source tree. A published version would not change after
+# a reload.
 _OF_VERSIONS = (
     "AutoPublishAlias",
     "AutoPublishCodeSha256",

@@ -1,1 +1,1 @@
-"""The domain of Atrium: everything that the functions share."""
+"""The shared code of all Atrium functions."""

@@ -1,5 +1,6 @@
-"""Creates clients and services from the settings, once per container and on first use. Tests create a separate
-`Runtime`.
+"""Creates clients and services from the settings, once per container and on first use.
+
+Each test creates a separate `Runtime`.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ LIBRARIES = ("anthropic", "boto3", "botocore", "httpcore", "httpcore2", "httpx",
 
 @dataclass(frozen=True)
 class Runtime:
-    """The clients and services of a function. Each is created on first use and cached."""
+    """The clients and services of a function. Each of them is created on first use and cached."""
 
     settings: Settings
     clock: Clock = read_clock
@@ -62,7 +63,7 @@ class Runtime:
 
     @cached_property
     def idempotency_key(self) -> Callable[[], bytes]:
-        """Return a function that reads the key for the fingerprints of calls."""
+        """Return a function that reads the HMAC key for the fingerprints of idempotent calls."""
         return partial(self.secrets.key, "idempotency")
 
     @cached_property
@@ -71,12 +72,12 @@ class Runtime:
 
     @cached_property
     def default_agents(self) -> dict[TenantId, AgentId]:
-        """The default agent of each tenant as last read. It may be outdated; every turn verifies it."""
+        """Return the cache of the tenants' default agents. An entry may be outdated, so every turn verifies it."""
         return {}
 
     @cached_property
     def platform_limit(self) -> PlatformLimit | None:
-        """The limit on the concurrent turns of all tenants, or None if the deployment has no such limit."""
+        """Return the limit on concurrent turns of all tenants together, or None if there is no such limit."""
         from atrium.quotas.platform import PlatformLimit
 
         maximum = self.settings.platform_concurrency
@@ -84,7 +85,7 @@ class Runtime:
 
     @cached_property
     def refusals(self) -> RefusalBound:
-        """Counts the rejected logins that this container has audited, to limit their number."""
+        """Return the counter of audited refusals, which limits the number of audit events of this container."""
         from atrium.audit.bound import RefusalBound
 
         return RefusalBound()
@@ -97,7 +98,7 @@ class Runtime:
 
     @cached_property
     def egress(self) -> EgressClient:
-        """The client for outbound calls. Local addresses are allowed only by the settings of the local stack."""
+        """Return the client for outbound calls. Only the settings of the local stack allow local addresses."""
         from atrium.egress.client import EgressClient
         from atrium.egress.destination import Rules
 
@@ -124,14 +125,14 @@ class Runtime:
 
     @cached_property
     def models(self) -> ResilientProvider:
-        """The provider of all models, with their circuit breakers."""
+        """Return the provider of all models, which uses a circuit breaker for each model."""
         from atrium.llm.resilience import CircuitBreaker, ResilientProvider
 
         return ResilientProvider(self.providers.find, CircuitBreaker(self.platform_table, self.clock))
 
     @cached_property
     def tenant_credentials(self) -> TenantCredentials | None:
-        """The source of credentials that are restricted to one tenant, or None if the deployment does not use them."""
+        """Return the source of credentials that IAM restricts to one tenant, or None if no role is configured."""
         from atrium.storage.tenant_credentials import TenantCredentials
 
         role_arn = self.settings.tenant_role_arn
@@ -159,20 +160,23 @@ type RuntimeSource = Callable[[], Runtime]
 
 
 def quiet_libraries() -> None:
-    """Set the log level of libraries to WARNING. INFO logs one line per call; DEBUG logs bodies and credentials."""
+    """Set the log level of libraries to WARNING.
+
+    At INFO, the libraries log one line per call. At DEBUG, they log bodies and credentials.
+    """
     for name in LIBRARIES:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
 @cache
 def runtime() -> Runtime:
-    """Return the Runtime of this process, created from its environment."""
+    """Return the `Runtime` of this process, which is created from environment variables."""
     quiet_libraries()
     return Runtime(Settings.read())
 
 
 def _client(service: Any, credentials: CredentialsTypeDef | None = None) -> Any:
-    """Return an AWS client with the role of the function, or with session credentials."""
+    """Return an AWS client that uses the function's role or the given credentials."""
     from atrium.storage.clients import open_client
 
     session = {

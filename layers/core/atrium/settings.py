@@ -1,4 +1,7 @@
-"""The settings of a function, read once from its environment. No other module reads `os.environ`."""
+"""The settings of a function, which are read once from its environment variables.
+
+Other modules do not read `os.environ`. The only exception is the log level (`atrium.http.logs`).
+"""
 
 import os
 from collections.abc import Mapping
@@ -68,7 +71,7 @@ class Settings:
 
 
 def _secret_arns(env: Mapping[str, str]) -> dict[SecretName, str]:
-    """Return the ARNs of the secrets that are passed to this function as `<NAME>_SECRET_ARN`."""
+    """Return the ARNs of the secrets that are passed to the function in the variables `<NAME>_SECRET_ARN`."""
     names: tuple[SecretName, ...] = get_args(SecretName.__value__)
     found = {name: env.get(f"{name.upper()}_SECRET_ARN", "") for name in names}
     return {name: arn for name, arn in found.items() if arn}
@@ -89,9 +92,10 @@ def _choice(env: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
 
 
 def _local_addresses(env: Mapping[str, str]) -> frozenset[str]:
-    """Return the private addresses that outbound calls may reach. They are set only by the local stack.
+    """Return the private addresses that outbound calls may reach. Only the local stack sets these addresses.
 
-    In Lambda, 127.0.0.1 is the Runtime API. Therefore no template sets this variable, and it is rejected outside dev.
+    In Lambda, 127.0.0.1 is the Runtime API. Therefore no template sets the variable, and the variable is rejected
+    outside dev.
     """
     found = frozenset(part for part in env.get("EGRESS_LOCAL_ADDRESSES", "").split(",") if part)
     if found and (env.get("ATRIUM_ENVIRONMENT", "dev") != "dev" or not found <= {"127.0.0.1", "::1"}):

@@ -1,4 +1,4 @@
-"""Connections and new users under concurrent calls, on DynamoDB Local: one refresh, one user, no limit exceeded."""
+"""Concurrent refreshes of a connection and concurrent sign-ins of new users, on DynamoDB Local."""
 
 import time
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ def test_concurrent_callers_use_each_refresh_token_once(api_env: ApiEnv) -> None
 
 
 def come(api_env: ApiEnv, subject: str, email: str) -> User | UnknownSubject | None:
-    """Sign in as a new user. Return None if the tenant is full."""
+    """Sign in as a new user. Return None if the tenant's limit of users is reached."""
     tenant_id = api_env.tenant.tenant.id
     table = api_env.runtime.tenant_table(tenant_id)
     tenant = TenantStore(table).get()
@@ -82,6 +82,7 @@ def test_concurrent_new_users_never_exceed_the_limit(api_env: ApiEnv) -> None:
     api_env.tenant = api_env.deployment.onboard("small", "free")
     with ThreadPoolExecutor(THREADS) as pool:
         found = list(pool.map(lambda at: come(api_env, f"s{at}", f"u{at}@small.example"), range(12)))
-    assert len([each for each in found if isinstance(each, User)]) == 4  # the plan has five users, including the admin
+    # The plan allows five users, including the admin.
+    assert len([each for each in found if isinstance(each, User)]) == 4
     kept = UserStore(api_env.runtime.tenant_table(api_env.tenant.tenant.id)).list(PageRequest(100)).items
     assert len(kept) == 5

@@ -1,4 +1,7 @@
-"""A tenant is deleted while users and providers are created, on DynamoDB Local. No claim remains."""
+"""Deletion of a tenant during changes of its users and providers, on DynamoDB Local.
+
+After the deletion, no email or issuer is claimed by the tenant.
+"""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +34,7 @@ ACTS = 48
 
 
 def until_told(act: Callable[[], object]) -> bool:
-    """Repeat the call while it conflicts with other calls. Return whether it was accepted."""
+    """Repeat the call while it conflicts with other calls. Return whether the call was accepted."""
     for _ in range(60):
         try:
             act()

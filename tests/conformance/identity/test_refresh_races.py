@@ -1,4 +1,7 @@
-"""Concurrent calls with one refresh token, on DynamoDB Local: one successor for all calls. Reuse ends a login once."""
+"""Concurrent calls with one refresh token, on DynamoDB Local.
+
+All calls return the same new refresh token. Reuse of an old token ends the login and is audited once.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -36,7 +36,7 @@ def service(login_env: LoginEnv) -> UserService:
 
 
 def race(call: Callable[[int], object], times: int) -> list[bool]:
-    """Make concurrent calls, and repeat them while they conflict. Return which calls were accepted."""
+    """Make concurrent calls, and repeat each call while it conflicts. Return for each call whether it was accepted."""
 
     def until_told(number: int) -> bool:
         for _ in range(60):
@@ -54,7 +54,7 @@ def race(call: Callable[[int], object], times: int) -> list[bool]:
 
 
 def counts(login_env: LoginEnv) -> tuple[int, int, int]:
-    """Return the counters of users and active admins, and the existing users."""
+    """Return the counters of users and active admins, and the number of existing users."""
     item: Any = login_env.deployment.runtime.tenant_table(login_env.made.tenant.id).get(keys.counts())
     found = login_env.users().list(PageRequest(100)).items
     assert item["admins"] == sum(user.is_active_admin for user in found)

@@ -1,4 +1,4 @@
-"""Eight processes for all races, and a new DynamoDB Local per file, because a server becomes slow over time."""
+"""Eight processes for all races, and a new DynamoDB Local for each file, because a server becomes slower over time."""
 
 import time
 import uuid
@@ -30,7 +30,7 @@ def dynamodb() -> Iterator[Endpoint]:
 
 @pytest.fixture
 def dynamodb_table(request: pytest.FixtureRequest, definition_of_table: Document) -> Iterator[PhysicalTable]:
-    """An empty table of template.yaml on the DynamoDB Local of this file."""
+    """An empty table with the definition in template.yaml, on the DynamoDB Local of this file."""
     if request.config.getoption("--dynamodb") == "moto":
         pytest.fail("this needs DynamoDB Local: run `make conformance`")
     dynamodb: Endpoint = request.getfixturevalue("dynamodb")

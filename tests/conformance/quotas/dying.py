@@ -20,13 +20,13 @@ TURN_SECONDS = 0.15
 
 
 def build_race(race: Race) -> Race:
-    """Build the race with the tested limits: slots of a key, of its tenant, and of the platform."""
+    """Return the race with the tested limits: slots of a key, of its tenant, and of the platform."""
     scopes = (limits_of("key", concurrent_turns=SLOTS), limits_of("tenant", concurrent_turns=SLOTS))
     return replace(race, scopes=scopes, platform_max=SLOTS)
 
 
 def work(race: Race, notes: Path) -> None:
-    """Run turns until the process is killed. Log the start and end of each turn."""
+    """Run turns until the process is killed. Write the start and end of each turn to `notes`."""
     service = race.service()
     with notes.open("a", buffering=1) as book:
 

@@ -1,4 +1,7 @@
-"""Code of the processes in a race. Each process has a separate client, eight threads, and optionally lost replies."""
+"""Code that runs in the processes of a race.
+
+Each process has a separate client and eight threads. Optionally, a share of the replies is lost.
+"""
 
 import random
 import time
@@ -46,7 +49,7 @@ IDS: dict[QuotaScope, str] = {"tenant": "", "user": "usr_a", "key": "key_a", "ag
 
 @dataclass(frozen=True)
 class Clock:
-    """The real clock with an offset. The offset is the same for all processes, so a race never crosses midnight."""
+    """The real clock plus an offset. All processes use the same offset, so that a race starts at noon."""
 
     offset: float
 
@@ -56,7 +59,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Race:
-    """Table, tenants and limits of a race. Can be pickled. `lost` is the ratio of lost replies."""
+    """The table, tenants and limits of a race. Instances can be pickled. `lost` is the share of lost replies."""
 
     url: str
     table_name: str
@@ -77,7 +80,7 @@ class Race:
         return PhysicalTable(open_client(self.url, self.lost, self.seed if self.lost else 0), self.table_name)
 
     def services(self) -> list[QuotaService]:
-        """Return the service of each tenant, over one client and one container's cache of the platform limit."""
+        """Return a service for each tenant. The services share one client and one cache of the platform limit."""
         physical, clock = self.physical(), self.clock
         platform = None
         if self.platform_max is not None:
@@ -88,7 +91,7 @@ class Race:
         return self.services()[0]
 
     def items(self) -> dict[str, AdmissionItem]:
-        """Return the checked admission item of each scope of the first tenant."""
+        """Check and return the admission items of the first tenant, by scope id."""
         found = replace(self, lost=0.0).service().store.list()
         for item in found.values():
             check_item(item)
@@ -101,7 +104,7 @@ class Race:
 
 @cache
 def open_client(url: str, lost: float, seed: int) -> Any:
-    """Return the client of this process. Clients with and without lost replies are separate."""
+    """Return the client of this process. Clients with and without lost replies are separate, and are cached."""
     client = Endpoint(url).client("dynamodb")
     for operation in ("UpdateItem", "PutItem", "TransactWriteItems") if lost else ():
         client.meta.events.register(f"before-send.dynamodb.{operation}", ReplyLoss(lost, seed))
@@ -110,7 +113,7 @@ def open_client(url: str, lost: float, seed: int) -> Any:
 
 @dataclass
 class ReplyLoss:
-    """A botocore hook: the request is applied, but its reply is lost."""
+    """A botocore hook that sends a request and then loses its reply, with the probability `share`."""
 
     share: float
     seed: int
@@ -127,14 +130,14 @@ class ReplyLoss:
 
 @dataclass(frozen=True)
 class Tally:
-    """The admissions of one process, and the limits that rejected it, in the form `scope.limit`."""
+    """The admitted reservations, and the number of rejections by limit, in the form `scope.limit`."""
 
     granted: tuple[Reservation, ...] = ()
     rejected: Counter[str] = field(default_factory=Counter)
 
 
 def race_on(table: PhysicalTable, *scopes: ScopeLimits, tenants: int = 1, **fields: Any) -> Race:
-    """Return a race of new tenants, at noon of a day in the middle of a month."""
+    """Return a race of new tenants. Its clock starts at noon, in the middle of a month."""
     offset = NOON - time.time()
     ids = tuple(mint_tenant_id(Clock(offset)()) for _ in range(tenants))
     return Race(table.client.meta.endpoint_url, table.name, ids, scopes, offset, **fields)
@@ -145,21 +148,21 @@ def limits_of(scope: QuotaScope, **limits: int) -> ScopeLimits:
 
 
 def start[Answer](processes: ProcessPoolExecutor, run: Callable[[Race], Answer], race: Race) -> list[Answer]:
-    """Run all processes at once, each with a separate random seed."""
+    """Run a function in all processes at once, each with a separate random seed. Return the results."""
     at = time.time() + 0.2
     races = [replace(race, start_at=at, seed=race.seed * PROCESSES + number) for number in range(PROCESSES)]
     return list(processes.map(run, races))
 
 
 def each_thread[Answer](race: Race, act: Callable[[int], Answer], count: int = THREADS) -> list[Answer]:
-    """Run `act` in every thread of this process when the race starts."""
+    """Run `act` in every thread of this process when the race starts. Return the results."""
     with ThreadPoolExecutor(count) as threads:
         time.sleep(max(0.0, race.start_at - time.time()))
         return list(threads.map(act, range(count)))
 
 
 def until_answered[Answer](ask: Callable[[], Answer]) -> Answer:
-    """Repeat the request for the same run until the table responds, as a client does."""
+    """Repeat the call until the table is available, as a client does. Raise Unavailable after 20 attempts."""
     for _ in range(19):
         try:
             return ask()
@@ -180,7 +183,7 @@ def admit(race: Race) -> Tally:
 
 
 def fill(race: Race) -> Tally:
-    """Request turns of `scopes` without a pause until a limit rejects one."""
+    """Request one turn after another until a limit rejects a turn. Do not settle the turns."""
     service, answers = replace(race, lost=0.0).service(), list[Reservation | str]()
     while not answers or isinstance(answers[-1], Reservation):
         answers.append(granted(service.admit(race.request(), race.scopes)))
@@ -188,7 +191,7 @@ def fill(race: Race) -> Tally:
 
 
 def platform_slots(race: Race) -> list[set[str]]:
-    """Return the runs in each item of the platform limit, after a check of its share."""
+    """Return the runs in each item of the platform limit. Check that no item exceeds its share of the limit."""
     table = PlatformTable(replace(race, lost=0.0).physical())
     limit = PlatformLimit(table, race.platform_max or 0, race.clock)
     found = [table.get(keys.platform_concurrency(item)) or {} for item in range(limit.items)]
@@ -242,7 +245,7 @@ def extend(given: tuple[Race, Sequence[Reservation], Used]) -> list[Reservation]
 
 
 def create_sessions(race: Race) -> Tally:
-    """Create a session without a turn from every thread at once, and another session with a turn."""
+    """Create, from every thread at once, one session without a turn and one session with a turn."""
     service = race.service()
 
     def create(_: int) -> str:
@@ -286,7 +289,7 @@ def counter(item: AdmissionItem, limit: LimitName) -> int:
 
 
 def check_item(item: AdmissionItem) -> None:
-    """Check an admission item: sums equal their seconds, and no run has two slots."""
+    """Check that each sum of an admission item equals the sum of its seconds, and that no run has two slots."""
     found = item.attributes or {}
     for letter in "rt":
         seconds = [amount for _, own, _, amount in item.buckets if own == letter]

@@ -1,4 +1,4 @@
-"""Limits are lowered, raised, set and removed during admissions. Each admission respects the limit that it read."""
+"""Limits are lowered, raised, set and removed during admissions. Each admission respects the limits that it read."""
 
 import time
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
-"""The cost of one write of an admission item, and the sizes of its largest expressions.
+"""The write units of an admission item's writes, and the sizes of the largest expressions.
 
-DynamoDB's limits are respected.
+The expressions must respect DynamoDB's limits.
 """
 
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ USED = Used(3_211, 17_654_321)
 
 
 class Tenant:
-    """Calls of one tenant with a manual clock. `units` contains the write units of each write."""
+    """A tenant with a manual clock. `units` contains the write units of each write."""
 
     def __init__(self, table: PhysicalTable) -> None:
         self.clock = SharedClock(NOON)
@@ -93,7 +93,7 @@ def tenant(dynamodb_table: PhysicalTable) -> Iterator[Tenant]:
 
 
 def fill_minute(tenant: Tenant) -> None:
-    """Use every second of a minute."""
+    """Admit and settle one turn in every second of a minute."""
     for _ in range(61):
         tenant.service.settle(tenant.admit(), USED)
         tenant.clock.now += 1

@@ -1,7 +1,7 @@
-"""Workers are killed at random.
+"""Workers are killed at random times.
 
-Concurrent turns never exceed the limit, and all slots are usable again within 90 seconds. The kill is real. The time
-after it is simulated by the clock.
+Concurrent turns never exceed the limit, and all slots are usable again within 90 seconds. The workers are separate
+processes that are really killed. The 90 seconds are simulated with the clock.
 """
 
 import random
@@ -20,7 +20,7 @@ from tests.conformance.quotas.racing import Race, fill, moved, platform_slots, r
 
 FREE_SECONDS_MAX = 90
 NOTES_MIN = 6_000
-"""Minimum size of the notes in bytes, equal to about forty turns."""
+"""Total size in bytes of the workers' notes before a worker is killed, equal to about forty turns."""
 
 
 def start(race: Race, notes: Path) -> subprocess.Popen[bytes]:
@@ -66,7 +66,7 @@ def test_slots_of_killed_workers_are_released(dynamodb_table: PhysicalTable, tmp
             worker.kill()
             worker.wait()
     assert peak(notes) == limit
-    # A worker may die between its writes, so the scopes and the platform can differ in the turns that hold a slot.
+    # A worker can be killed between two writes, so the scopes and the platform can have slots of different turns.
     held = [len(item.slots) for item in race.items().values()] + [sum(map(len, platform_slots(race)))]
     assert all(1 <= slots <= limit for slots in held), "no worker died with a slot"
     assert len(fill(race).granted) == limit - max(held)

@@ -1,4 +1,4 @@
-"""The model of admission with many more steps than in the unit tests."""
+"""Property tests of the admission model, with many more steps than in the unit tests."""
 
 from datetime import datetime
 

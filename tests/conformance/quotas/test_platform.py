@@ -1,4 +1,4 @@
-"""The platform limit with turns of several tenants: it is never exceeded, and retries use it fully."""
+"""The platform limit with turns of several tenants. The limit is never exceeded, and all its slots can be used."""
 
 import random
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -25,10 +25,7 @@ ROUNDS = 3
 
 
 def fill(race: Race, tries: int) -> list[Reservation]:
-    """Admit the request `tries` times, each time from a new container.
-
-    Return the reservations of the admitted calls.
-    """
+    """Request `tries` turns, each from a new container. Return the reservations of the admitted turns."""
     quiet = replace(race, lost=0.0)
     answers = (quiet.service().admit(race.request(), race.scopes) for _ in range(tries))
     return [each.reservation for each in answers if isinstance(each, Admitted)]

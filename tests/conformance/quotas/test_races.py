@@ -1,4 +1,7 @@
-"""Eight processes with eight threads test every limit and scope: no limit is exceeded, and retries use it fully."""
+"""Races of eight processes with eight threads each, for every limit and scope.
+
+No limit is exceeded, and further calls are admitted until the limit is reached.
+"""
 
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -27,9 +30,8 @@ from tests.conformance.quotas.racing import (
 
 pytestmark = pytest.mark.timeout(240)
 
-LIMITS: dict[
-    LimitName, tuple[int, int]
-] = {  # the limit, and the number of turns with 100 tokens and 100 nano-dollars that fit
+# The limit, and the number of turns of 100 tokens and 100 nano-dollars that it admits.
+LIMITS: dict[LimitName, tuple[int, int]] = {
     "requests_per_minute": (24, 24),
     "tokens_per_minute": (2_199, 21),
     "requests_per_day": (24, 24),
@@ -48,7 +50,10 @@ LEAKED_MAX = 1
 
 
 def bound(names: tuple[QuotaScope, ...], limit: LimitName, *, by: QuotaScope | None) -> tuple[ScopeLimits, ...]:
-    """Return scopes of which one or all have the limit. The other scopes have a limit that is never reached."""
+    """Return the scopes with the tested limit in the scope `by`, or in all scopes if `by` is None.
+
+    The other limits of the scopes are never reached.
+    """
     maximum, _ = LIMITS[limit]
     loose: dict[LimitName, int] = {"requests_per_day": 100_000, "concurrent_turns": 128}
     return tuple(
@@ -59,7 +64,7 @@ def bound(names: tuple[QuotaScope, ...], limit: LimitName, *, by: QuotaScope | N
 def check_full(race: Race, limit: LimitName, found: Tally, *, leaked: int = 0) -> None:
     """Check that exactly the permitted number of turns was admitted, and that every item contains these turns.
 
-    An item may contain `leaked` more slots.
+    An item may contain up to `leaked` additional slots.
     """
     _, fit = LIMITS[limit]
     assert len(found.granted) == fit

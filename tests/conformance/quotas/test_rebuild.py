@@ -1,4 +1,4 @@
-"""Counters are rebuilt from the ledger during calls, while a key gets its first limits."""
+"""Counters are rebuilt from the ledger during calls. At the same time, limits are set on a key for the first time."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -35,16 +35,19 @@ from tests.conformance.quotas.racing import (
 pytestmark = pytest.mark.timeout(240)
 
 SETTLED = 2
-"""Number of runs that each caller settles in each of two races, before it leaves one run open."""
+"""The number of runs that each caller settles in each of two races. Each caller then leaves one more run open."""
 CALLERS = 3
-"""Number of threads in each process."""
+"""The number of threads in each process."""
 REBUILT: tuple[LimitName, ...] = ("requests_per_day", "sessions_per_day", "tokens_per_month", "cost_per_month")
 TENANT = limits_of("tenant", concurrent_turns=128)
 KEY = limits_of("key", concurrent_turns=128)
 
 
 def mix(race: Race) -> list[Reservation]:
-    """Admit and settle turns like chat, with the ledger written first. Each thread leaves its last turn open."""
+    """Admit and settle turns. As in chat, the ledger entry is written before the settlement.
+
+    Each thread leaves its last turn open. Return the reservations of these turns.
+    """
     service = race.service()
     ledger = LedgerStore(service.table)
 

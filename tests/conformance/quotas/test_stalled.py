@@ -1,4 +1,4 @@
-"""A worker stalls until its lease has expired. Its reservation is still counted, so the limit is not exceeded."""
+"""A worker stalls until its lease has expired. Its reservation remains counted, so the limit is not exceeded."""
 
 from concurrent.futures import ProcessPoolExecutor
 

@@ -19,7 +19,7 @@ LIMITS: Limits = {"requests_per_minute": PER_SECOND * 60, "tokens_per_minute": P
 
 @dataclass
 class SharedClock:
-    """One manual clock that all threads share."""
+    """A manual clock that all threads share."""
 
     now: float
 

@@ -1,4 +1,4 @@
-"""Whole turns on a table with real capacity and concurrency: the cost of a turn, and the number of concurrent turns."""
+"""Turns on DynamoDB Local: the consumed capacity of a turn, and the number of concurrent turns."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +28,7 @@ def tenant_env(dynamodb_table: PhysicalTable) -> Iterator[TenantEnv]:
 
 
 class Meter:
-    """Adds up the consumed capacity of calls, including indexes."""
+    """A hook that records the consumed capacity of each call, including its indexes."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, float]] = []

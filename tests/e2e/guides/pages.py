@@ -1,8 +1,8 @@
-"""Runs the shell blocks of README and guides in order, in one shell for each page.
+"""Runs the shell blocks of README and guides. The blocks of a page run in order, in one shell.
 
-The info string of a fence states the kind of block. `sh` is run and `sh aws` needs an AWS account. `sh manual` is not
-run for another reason: it does not end, or takes minutes. A comment of the block must announce a status of 400 or
-above: `# 409`.
+The info string of a fence is the kind of the block. A `sh` block is run. A `sh aws` block is not run, because it needs
+an AWS account. A `sh manual` block is not run for another reason: it does not end, or it takes minutes. If a call of a
+block returns a status of 400 or above, a comment in the block must announce the status: `# 409`.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ class Block:
 
     @property
     def announced(self) -> set[int]:
-        """Statuses of 400 and above that the comments of the block name."""
+        """The statuses of 400 and above that the comments of the block announce."""
         return {int(status) for status in _ANNOUNCED.findall(self.code)}
 
 
@@ -104,7 +104,7 @@ def _run_script(script: str, scratch: Path, environment: Mapping[str, str]) -> t
 
 
 def _wrap_curl(scratch: Path) -> Path:
-    """Write a `curl` that also reports the status of each response. Return its folder."""
+    """Write a `curl` wrapper that also reports the status of each response. Return the folder of the wrapper."""
     curl, folder = shutil.which("curl"), scratch / "bin"
     assert curl is not None, "the guides need curl"
     folder.mkdir(exist_ok=True)

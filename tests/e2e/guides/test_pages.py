@@ -28,7 +28,11 @@ def _name(page: Path) -> str:
 
 @pytest.fixture
 def shell(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
-    """Variables of a page's shell: a free port, the stage prefix, and no model or provider of this machine."""
+    """Environment variables for the shell of a page.
+
+    They set a free port and the stage prefix, and unset the model and the OAuth providers of this machine. The stack is
+    stopped after the test.
+    """
     if request.config.getoption("--stack"):
         pytest.skip("each page has a stack of its own")
     with socket.socket() as probe:

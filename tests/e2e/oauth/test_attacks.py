@@ -1,4 +1,4 @@
-"""Manipulated tokens over HTTP get the same error as other invalid tokens, are not counted and are not audited."""
+"""Manipulated tokens over HTTP are rejected like any other invalid token and are not counted."""
 
 import base64
 import hmac
@@ -88,7 +88,7 @@ def test_forged_tokens_are_refused_and_cost_nothing(stack: Stack, pro: Tenant, l
     before = usage(pro)
     for name, text in forgeries(login["access_token"], public).items():
         answer = httpx.get(f"{stack.base_url}/v1/sessions", headers={"authorization": f"Bearer {text}"}, timeout=30)
-        # A server before ours may reject a header that is too long.
+        # A server in front of ours may reject a header that is too long.
         assert answer.status_code == 401 or (len(text) > 8_192 and answer.status_code in {400, 431}), name
         assert text not in answer.text
         if answer.status_code == 401:
@@ -120,7 +120,7 @@ def test_a_used_refresh_token_ends_its_login(stack: Stack, login: dict[str, Any]
 def test_rotates_signing_keys(stack: Stack, login: dict[str, Any]) -> None:
     own = {"authorization": f"Bearer {stack.description['platform_api_key']}"}
     rotated = httpx.post(f"{stack.base_url}/v1/signing-keys/rotate", headers=own, timeout=30)
-    assert rotated.status_code in {200, 409}, rotated.text  # returns 409 if these tests already ran on this stack
+    assert rotated.status_code in {200, 409}, rotated.text  # 409 if these tests already ran on this stack
     listed = httpx.get(f"{stack.base_url}/v1/signing-keys", headers=own, timeout=30).json()["data"]
     assert [key["status"] for key in listed] == ["signing", "next"]
     assert "PRIVATE" not in json.dumps(listed)

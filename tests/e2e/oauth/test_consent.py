@@ -21,7 +21,7 @@ _PAGE = b"<!doctype html><title>the program</title><p>You are back.</p>"
 
 @dataclass
 class Program:
-    """A public client whose page waits for the user, and the values that it stores until then."""
+    """A public client, and the PKCE verifier and state that it stores until the browser is redirected."""
 
     stack: Stack
     client_id: str
@@ -54,7 +54,7 @@ class Program:
 
 @pytest.fixture(params=["127.0.0.1", "::1"])
 def program(request: pytest.FixtureRequest, stack: Stack, pro: Tenant) -> Iterator[Program]:
-    """A program on a loopback IP, registered without the port that it uses."""
+    """A program on a loopback address. Its redirect URI is registered without the port that the program uses."""
     with serving(_PAGE, request.param) as origin:
         body = {
             "name": "Notes <b>& Co</b>", "type": "public", "grant_types": ["authorization_code"],
@@ -67,7 +67,7 @@ def program(request: pytest.FixtureRequest, stack: Stack, pro: Tenant) -> Iterat
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    """An empty page. Any browser error fails the test, including violations of the page's content security policy."""
+    """An empty page. An error in the browser's console fails the test, except for failed requests."""
     with open_page() as opened:
         complaints: list[str] = []
         opened.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)

@@ -1,4 +1,4 @@
-"""Unmodified client libraries against the running product: `oauth4webapi`, `openid-client`, the MCP SDK."""
+"""Tests of the running product with unmodified client libraries: `oauth4webapi`, `openid-client` and the MCP SDK."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ type Run = Callable[[str], dict[str, Any]]
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The scripts, and the libraries of the lock file."""
+    """A folder with the test scripts and the installed libraries of the lock file."""
     made = tmp_path_factory.mktemp("oauth")
     for file in [*HERE.glob("*.mjs"), *HERE.glob("package*.json")]:
         shutil.copy(file, made)
@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(folder: Path, stack: Stack, pro: Tenant) -> Run:
-    """Return a function that runs the flows of a library with clients created for it."""
+    """Return a function that runs the OAuth flows of a library with new clients."""
     person = next(each for each in stack.description["tenants"] if each["id"] == pro.id)["admin"]
     given = {
         "issuer": stack.base_url,
@@ -72,9 +72,9 @@ def make_client(tenant: Tenant, kind: str) -> dict[str, str]:
 
 @pytest.fixture
 def at_the_root(stack: Stack) -> None:
-    """Skip the test below a stage prefix.
+    """Skip the test if the stack has a stage prefix.
 
-    RFC 9728 puts the metadata path between host and path, which requires a domain.
+    RFC 9728 inserts the metadata path between the host and the path, so the server must be at the root of a domain.
     """
     if urlsplit(stack.base_url).path:
         pytest.skip("the standard's address of this document is not below the stage")

@@ -1,4 +1,4 @@
-"""Agents over the admin function: created, listed, read, changed and deleted. One agent is the default."""
+"""Successful calls of the agent routes: create, list, read, change and delete. One agent is the default."""
 
 import pytest
 

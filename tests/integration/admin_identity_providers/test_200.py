@@ -1,4 +1,4 @@
-"""Identity providers over the admin function: created, listed, read, changed and deleted."""
+"""Successful calls of the identity provider routes: create, list, read, change and delete."""
 
 from typing import Any
 
@@ -70,7 +70,7 @@ def test_creates_lists_reads_and_deletes(tenant_env: TenantEnv, client: TestClie
         "identity_provider.create",
         "identity_provider.delete",
     ]
-    create(client)  # issuer and audience can be used again
+    create(client)  # after the deletion, the issuer and audience can be used again
 
 
 def test_any_part_can_be_changed(tenant_env: TenantEnv, client: TestClient) -> None:

@@ -1,4 +1,4 @@
-"""The admin function of a deployment with one tenant, called by a key that has all scopes of a tenant."""
+"""The admin function of a deployment with one tenant, called with an API key that has the scope `admin`."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from tests.builders.gateway import call_as, tenant_fields
 
 @dataclass
 class TenantEnv:
-    """A tenant with clients of the admin function and of the authorizer."""
+    """A tenant, the admin function, and the authorizer."""
 
     deployment: Deployment
     made: Onboarded
@@ -23,7 +23,7 @@ class TenantEnv:
     authorizer_env: AuthorizerEnv
 
     def call_as(self, **fields: str) -> TestClient:
-        """Return a client of this tenant with changed context fields."""
+        """Return a client of the admin function with the tenant's API key. `fields` replace fields of the context."""
         assert self.made.key
         own = {"tenant_id": self.made.tenant.id, "principal_id": self.made.key.key.id, "scopes": "admin"}
         return call_as(self.app, tenant_fields(**{**own, **fields}))

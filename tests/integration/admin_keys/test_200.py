@@ -1,4 +1,4 @@
-"""The lifecycle of API keys: created, used, changed, rotated, revoked and deleted."""
+"""The lifecycle of API keys: creation, use, changes, rotation, revocation and deletion."""
 
 from datetime import timedelta
 from typing import Any

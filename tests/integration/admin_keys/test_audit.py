@@ -1,4 +1,4 @@
-"""Changes of keys are audited in the same transaction, without the key's text."""
+"""Changes of API keys are audited in the same transaction. The audit never contains the text of a key."""
 
 import json
 

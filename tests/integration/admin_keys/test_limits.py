@@ -1,4 +1,4 @@
-"""Limits of keys: set, returned, changed, copied by rotation, and validated."""
+"""Limits of API keys: storage, responses, changes, rotation, and validation."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The admin function called by an administrator, with the tenant's audit."""
+"""The admin function called by an administrator, and the audit of the tenant."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""The lifecycle of users: invited or created with a password, changed, suspended, logged out, reset and deleted."""
+"""The lifecycle of users: creation, invitation, changes, suspension, logout, password reset and deletion."""
 
 from datetime import timedelta
 from typing import Any
@@ -19,7 +19,7 @@ def stored(tenant_env: TenantEnv, user_id: str) -> Any:
 
 
 def token(tenant_env: TenantEnv, user_id: str) -> dict[str, str]:
-    """Return the access token of a new login."""
+    """Return headers with a new access token of the user."""
     return bearer(tenant_env.deployment.make_token(stored(tenant_env, user_id)))
 
 

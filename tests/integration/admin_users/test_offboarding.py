@@ -1,4 +1,7 @@
-"""Credentials that a user created, directly or indirectly, when the user is deleted, suspended or demoted."""
+"""Which credentials end if the user who created them is deleted, suspended or demoted.
+
+A user can create credentials directly or with other credentials.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +54,7 @@ def test_other_changes_end_no_credentials(tenant_env: TenantEnv, client: TestCli
 
 @dataclass
 class CredentialTree:
-    """An administrator, credentials that descend from them, and other credentials."""
+    """An administrator, credentials that descend from the administrator, and other credentials."""
 
     user: str
     theirs: set[str]
@@ -59,9 +62,9 @@ class CredentialTree:
 
 
 def build_credential_tree(tenant_env: TenantEnv, client: TestClient) -> CredentialTree:
-    """Create credentials of an administrator and credentials that descend from them.
+    """Create an administrator, credentials that descend from the administrator, and other credentials.
 
-    They are created directly, by rotation, by keys and by clients.
+    The descending credentials are created directly, by rotation, or with keys and clients of the administrator.
     """
 
     def make(actor: TestClient, path: str = "/v1/keys", **body: Any) -> str:
@@ -80,9 +83,8 @@ def build_credential_tree(tenant_env: TenantEnv, client: TestClient) -> Credenti
     user = create(client, role="admin", password=PASSWORD)["id"]
     first = make(act(user))
     theirs = {first, make(act(first)), make(client, f"/v1/keys/{make(act(first))}/rotate")}
-    rotated = make(
-        client, f"/v1/keys/{make(act(user))}/rotate"
-    )  # a key that another user rotated still descends from them
+    # A key that another user rotated still descends from the administrator.
+    rotated = make(client, f"/v1/keys/{make(act(user))}/rotate")
     theirs |= {rotated, make(act(rotated))}
     machine = make(act(first), "/v1/clients", **confidential)
     theirs |= {machine, make(act(machine)), make(act(user), "/v1/clients", **confidential)}
@@ -90,7 +92,7 @@ def build_credential_tree(tenant_env: TenantEnv, client: TestClient) -> Credenti
     common = make(client)
     others |= {make(act(common)), make(client, f"/v1/keys/{common}/rotate", grace_seconds=3_600), common}
     tenant_env.deployment.clock.advance(1)
-    theirs.add(make(act(user), f"/v1/keys/{make(client)}/rotate"))  # they received the text of the new key
+    theirs.add(make(act(user), f"/v1/keys/{make(client)}/rotate"))  # the administrator received the text of the new key
     return CredentialTree(user, theirs, others)
 
 

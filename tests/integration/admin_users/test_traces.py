@@ -1,4 +1,4 @@
-"""The data that is erased with a user, in addition to the user's item."""
+"""Deletion of a user also erases all other items about the user."""
 
 import pytest
 from atrium.identity.login.throttles import Throttles

@@ -14,6 +14,6 @@ def authorizer_env(deployment: Deployment) -> AuthorizerEnv:
 
 @pytest.fixture(autouse=True)
 def background_writes_complete(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the authorizer wait until its background writes are done, so that tests see them on a slow machine."""
+    """Make the authorizer wait until its background writes are done, also on a slow machine."""
     monkeypatch.setattr(auth_failures, "WAIT_SECONDS_MAX", 30)
     monkeypatch.setattr(authorize, "NOTE_SECONDS_MAX", 30)

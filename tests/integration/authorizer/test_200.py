@@ -1,4 +1,4 @@
-"""Admitted credentials: their context and their cost."""
+"""Valid credentials: the context that the authorizer returns, and the number of table calls."""
 
 import json
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Invalid credentials: all get the same response, and the table is read only if necessary."""
+"""Invalid credentials: every response is the same, and the table is read only if necessary."""
 
 from dataclasses import replace
 from datetime import timedelta

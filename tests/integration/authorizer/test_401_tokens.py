@@ -1,4 +1,4 @@
-"""Invalid and expired access tokens are rejected like any other credential."""
+"""Invalid and expired access tokens are rejected like any other invalid credential."""
 
 import base64
 import hmac

@@ -24,7 +24,7 @@ from tests.builders.refusals import refusing
 
 
 def refusals_of(deployment: Deployment, made: Onboarded) -> list[AuditEvent]:
-    """Return the rejected credentials in the tenant's audit, oldest first."""
+    """Return the events of rejected credentials in the tenant's audit, oldest first."""
     now = deployment.clock()
     store = AuditStore(deployment.runtime.tenant_table(made.tenant.id))
     return [each for each in store.list_all(make_query(now=now), now=now) if each.type == "auth.refuse"][::-1]

@@ -52,7 +52,7 @@ def make_client_token(logins: Logins, partition: Partition) -> str:
 
 
 def make_platform_token(logins: Logins, partition: Partition) -> str:
-    """Return a token with the scopes of a client record that was changed directly in the table."""
+    """Change the scopes of a client record directly in the table. Return a token of the client with these scopes."""
     issued = make_client(logins)
     partition.set(keys.client(issued.client.id), scopes=MORE)
     subject: Any = replace(logins.admin, id=issued.client.id)  # type: ignore[arg-type] # a client acts for itself

@@ -19,7 +19,7 @@ from tests.builders.deployments import create_secrets
 
 @dataclass
 class Stack:
-    """The stack, and the bootstrap command for it."""
+    """The deployed stack, and a method that runs the bootstrap command for the stack."""
 
     arns: SecretArns
     table: PhysicalTable
@@ -27,7 +27,10 @@ class Stack:
     lines: list[str] = field(default_factory=list)
 
     def run(self, *arguments: str) -> tuple[int, str]:
-        """Return exit status and stdout. `lines` contains the output on stderr."""
+        """Run the bootstrap command. Return its exit status and stdout.
+
+        `lines` then contains the lines that the command wrote to stderr.
+        """
         status = main(["--env", "dev", "--region", REGION, *arguments])
         said = self.capture.readouterr()
         self.lines = said.err.splitlines()
@@ -43,7 +46,7 @@ type Deploy = Callable[[str, Outputs], None]
 
 @pytest.fixture
 def deploy_stack(aws_secrets: None) -> Deploy:
-    """Create a stack of that name with these outputs on moto's CloudFormation."""
+    """Return a function that adds a stack with a name and outputs to moto's CloudFormation."""
     stacks: dict[str, Outputs] = {}
 
     def describe(params: Mapping[str, Any], **_: object) -> Any:

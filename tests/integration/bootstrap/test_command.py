@@ -1,4 +1,4 @@
-"""`python -m infra.bootstrap` on a stack on moto."""
+"""`python -m infra.bootstrap` with a stack on moto."""
 
 import io
 import json
@@ -170,7 +170,7 @@ def test_reports_a_missing_secret(stack: Stack) -> None:
 
 
 def test_uses_the_region_of_aws_region(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The AWS CLI prefers this variable. boto3 does not read it."""
+    """The AWS CLI prefers `AWS_REGION` to `AWS_DEFAULT_REGION`. boto3 does not read `AWS_REGION`."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")

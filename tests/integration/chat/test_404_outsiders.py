@@ -1,4 +1,4 @@
-"""Ids of another tenant or another owner are not found on any route of chat and runs."""
+"""Resources of another tenant or another owner are not found on any route of chat and runs."""
 
 import pytest
 
@@ -9,7 +9,7 @@ pytestmark = pytest.mark.loopback
 
 @pytest.fixture
 def made(api_env: ApiEnv) -> dict[str, str]:
-    """A session and a run of the caller, and an agent of the tenant."""
+    """The ids of a session and a run of the caller, and of an agent of the tenant."""
     body = say(api_env.chat_as(), "Mine").json()
     agent = api_env.admin_as().post("/v1/agents", json={"name": "poet", "model": "claude-haiku-5-5"}).json()
     return {"session_id": body["session_id"], "run_id": body["run_id"], "agent_id": agent["id"]}

@@ -1,6 +1,6 @@
-"""Two concurrent turns in one session: the second is rejected, waits or interrupts the first.
+"""Two concurrent turns in one session: the second turn is rejected, waits, or interrupts the first turn.
 
-The history remains valid.
+The history of the session remains valid.
 """
 
 import threading
@@ -12,7 +12,7 @@ from tests.builders.api_env import ApiEnv, Sent, assert_problem, read_events, sa
 
 pytestmark = pytest.mark.loopback
 
-SECOND = "Second. [[slow=1]] [[pieces=3]] [[echo]]"  # long enough for the third message on a slow machine
+SECOND = "Second. [[slow=1]] [[pieces=3]] [[echo]]"  # runs until the third message is sent, also on a slow machine
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def session_id(api_env: ApiEnv) -> str:
 
 
 class Running:
-    """A turn in a separate thread, after its `start` event."""
+    """A streamed turn in a separate thread. The constructor waits for the `start` event."""
 
     def __init__(self, api_env: ApiEnv, session_id: str, message: str) -> None:
         self.events: list[Sent] = []

@@ -1,4 +1,4 @@
-"""Limits at `/v1/chat`: names, codes and reset times. Rejected calls are not counted."""
+"""Limits of `/v1/chat`: the name, code and reset time in the error. Rejected calls are not counted."""
 
 import pytest
 from atrium.kernel.ids import KeyId
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.loopback
 
 
 def limit(api_env: ApiEnv, **limits: int) -> None:
-    """Set limits of the tenant in the format of the operator's route."""
+    """Set the tenant's limits, in the format of the operator's route."""
     limit_at(api_env, keys.tenant(), **limits)
 
 

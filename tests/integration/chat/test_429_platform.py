@@ -1,4 +1,4 @@
-"""The platform limit at `/v1/chat`: the error names it, and it applies to every tenant.
+"""The platform limit at `/v1/chat`. The error contains the limit's name, and every tenant is limited.
 
 Rejected calls are not counted.
 """
@@ -39,6 +39,6 @@ def test_rejects_a_turn_beyond_the_limit(api_env: ApiEnv, plan: str, path: str) 
         assert slow.result().status_code == 200
     (event,) = api_env.events("quota.refuse", OTHER)
     assert event.details["limit"] == "platform_concurrency"
-    time.sleep(1)  # a full platform limit is cached for this time
+    time.sleep(1)  # after a rejection, the platform limit is cached as full for one second
     assert say(api_env.chat_as(OTHER_TENANT), "Now").status_code == 200
     assert held(api_env.tenant_env, OTHER) == []

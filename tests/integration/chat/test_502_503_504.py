@@ -1,4 +1,7 @@
-"""Failing or slow models and an unavailable table: the status of the response. The session remains usable."""
+"""The status of the response if a model fails or is slow, or if the table is unavailable.
+
+The session remains usable.
+"""
 
 import pytest
 
@@ -33,7 +36,7 @@ def test_each_route_reports_a_model_error(api_env: ApiEnv) -> None:
 
 
 def test_does_not_store_a_model_error_for_its_idempotency_key(api_env: ApiEnv) -> None:
-    """An operator may fix the cause, so each call requests the model again."""
+    """An operator may fix the cause, so each call with the key sends a new model request."""
     headers = {"idempotency-key": "k1"}
     for _ in range(2):
         answer = api_env.chat_as().post("/v1/chat", json={"message": "Hi [[status=401]]"}, headers=headers)
@@ -75,7 +78,7 @@ def test_503_if_the_table_is_unavailable(api_env: ApiEnv, path: str) -> None:
 
 
 def test_503_if_the_answer_cannot_be_stored(api_env: ApiEnv, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The answer was streamed but not stored. The client gets an error, and the sweeper closes the run."""
+    """The answer was streamed but not stored. The client receives an error, and the sweeper closes the run."""
     monkeypatch.setattr("atrium.agent.turn.COMMIT_PAUSES_SECONDS", (0.0,))
     client = api_env.chat_as()
     client.get("/v1/runs")

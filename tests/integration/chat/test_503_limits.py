@@ -1,6 +1,6 @@
-"""Limits cannot be counted: calls are rejected.
+"""Calls are rejected if their limits cannot be counted.
 
-They are admitted only if all limits are per minute and the setting permits it.
+Calls are admitted only if all their limits are per minute and the setting `minutes_open` is on.
 """
 
 from collections.abc import Callable
@@ -34,14 +34,14 @@ def is_admission(arguments: dict[str, Any]) -> bool:
 
 
 def throttled(operation: str, arguments: dict[str, Any], send: Send) -> Any:
-    """Throttle the partition of the tenant's admission items. All other items work."""
+    """Throttle all calls for the tenant's admission items. Calls for other items succeed."""
     if is_admission(arguments):
         raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "too hot"}}, operation)
     return send()
 
 
 def lose_the_first_reply() -> Callable[[str, dict[str, Any], Send], Any]:
-    """Apply the first write of an admission and lose its reply."""
+    """Return a hook that applies the first write of an admission and then loses its reply."""
     lost = False
 
     def intercept(operation: str, arguments: dict[str, Any], send: Send) -> Any:

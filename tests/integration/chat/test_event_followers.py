@@ -24,7 +24,7 @@ PRO = 32
 
 @pytest.fixture
 def open_run(api_env: ApiEnv) -> Iterator[str]:
-    """A run that continues until the test ends."""
+    """The id of a run that continues until the test ends."""
     message = "[[slow=0.2]] [[pieces=20]] a b c d e f g h i j k l m n o p q r s t [[echo]]"
     run_id, thread = start_stream(api_env.chat_as(), message)
     yield run_id

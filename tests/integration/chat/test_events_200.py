@@ -48,7 +48,7 @@ def test_an_ended_run_is_replayed_as_it_was_streamed(api_env: ApiEnv) -> None:
 @pytest.mark.parametrize("message", ["Hi", "[[status=400]]"])
 @pytest.mark.parametrize("beyond", [0, 1, 1_000])
 def test_204_without_further_events_of_an_ended_run(api_env: ApiEnv, message: str, beyond: int) -> None:
-    """After a 200 without events, an EventSource would reconnect without end."""
+    """If the status were 200, an EventSource would reconnect forever."""
     live = stream(api_env.chat_as(), message)
     path, after = f"/v1/runs/{live[0].data['run_id']}/events", live[-1].id + beyond
     for headers, query in (({"last-event-id": str(after)}, {}), ({}, {"after": after})):
@@ -73,7 +73,10 @@ def test_a_failed_run_ends_with_its_problem(api_env: ApiEnv) -> None:
 
 @pytest.fixture
 def slow(api_env: ApiEnv) -> tuple[str, threading.Thread]:
-    """A run of about three seconds that stores a batch of its events."""
+    """The id of a run of about three seconds, and the thread of its client.
+
+    Before the run ends, a batch of its events is stored.
+    """
     message = "[[slow=0.35]] [[pieces=9]] a b c d e f g h i j k l m n o p q r [[echo]]"
     return start_stream(api_env.chat_as(), message)
 

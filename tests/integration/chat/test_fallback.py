@@ -1,4 +1,4 @@
-"""Fallback models and texts over HTTP: the user's answer, its cost, and how the answer reports the fallback."""
+"""Fallback models and fallback texts: the answer, its cost, and the report of the fallback."""
 
 import pytest
 
@@ -51,7 +51,7 @@ def test_the_fallback_text_is_the_answer_where_no_model_answers(api_env: ApiEnv)
 
 
 def test_a_request_that_the_provider_refuses_is_an_error(api_env: ApiEnv) -> None:
-    """A wrong key or a refused request does not pass, so neither another model nor a text hides it."""
+    """An invalid API key or request is a permanent error, so no fallback model or fallback text replaces it."""
     agent = make_agent(api_env, fallback_models=[HAIKU], fallback_text=TEXT)
     assert_problem(say(api_env.chat_as(), "Hi [[status=401]]", agent_id=agent), 502, "MODEL_FAILED")
     assert len(api_env.sent_bodies()) == 1

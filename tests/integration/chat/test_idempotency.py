@@ -1,4 +1,4 @@
-"""`Idempotency-Key` on both chat routes: the stored key refers to the run. A repeated call returns the run's answer."""
+"""`Idempotency-Key` on both chat routes. The key is linked to the run, and a repeated call returns the run's answer."""
 
 import threading
 from typing import Any
@@ -98,7 +98,7 @@ def test_a_rejection_frees_the_key(api_env: ApiEnv) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/chat", "/v1/chat/stream"])
 def test_a_retryable_failure_frees_the_key(api_env: ApiEnv, path: str) -> None:
-    """The problem of the failure is retryable, so the retry starts a new run."""
+    """The error is retryable, so a repeated call starts a new run."""
     message = "Hi. [[overload_midstream]] [[times=1]] [[echo]] a b c d e f g h i j k l m n"
     first = send_again(api_env, message, path)
     assert first.status_code == (502 if path == "/v1/chat" else 200)
@@ -117,7 +117,7 @@ def test_a_run_whose_session_was_deleted_is_a_conflict(api_env: ApiEnv) -> None:
 
 
 def test_answers_even_if_the_key_cannot_be_stored(api_env: ApiEnv) -> None:
-    """The table rejects the write that links key and run. The key's mark expires later."""
+    """The table rejects the write that links the key to the run. The mark of the key remains until it expires."""
 
     def fail(operation: str, arguments: dict[str, Any], send: Send) -> Any:
         if operation == "UpdateItem" and "IDEMPOTENCY" in str(arguments["Key"]):

@@ -32,7 +32,7 @@ def check(client: httpx2.Client, message: str = "Hi", **body: Any) -> dict[str, 
 
 
 def agree(api_env: ApiEnv, client: httpx2.Client, **body: Any) -> bool:
-    """Assert that the dry run and the following chat call agree. Return whether the call was admitted."""
+    """Assert that the dry run predicts the result of the next chat call. Return whether the call was admitted."""
     before = api_env.tenant_env.items()
     told = check(client, **body)
     assert api_env.tenant_env.items() == before

@@ -1,4 +1,4 @@
-"""Any output of a model server leads to an answer or 502, and the session remains readable and usable."""
+"""For any output of a model server, chat returns an answer or 502. The session remains readable and usable."""
 
 import json
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ CALL = '{"expression": "6*7"}'
 
 @dataclass
 class OneProvider:
-    """A provider registry in which all models use one upstream."""
+    """A provider registry in which all models have the same provider."""
 
     provider: ModelProvider
 
@@ -31,14 +31,14 @@ class OneProvider:
 
 @pytest.fixture
 def upstream(api_env: ApiEnv) -> Upstream:
-    """The model server of the test, behind the chat function."""
+    """The upstream with scripted answers that the chat function uses as its model server."""
     made = Upstream()
     api_env.runtime.__dict__["providers"] = OneProvider(provider_over(made))
     return made
 
 
 def strict(response: httpx2.Response) -> Any:
-    """Parse an answer as JSON without NaN and infinity."""
+    """Parse a response as JSON. Fail on NaN and infinity."""
     assert response.status_code == 200, response.text
     return json.loads(response.content, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
 

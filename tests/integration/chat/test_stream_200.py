@@ -1,4 +1,4 @@
-"""`POST /v1/chat/stream`: the bytes of the stream, their order and timing."""
+"""`POST /v1/chat/stream`: the bytes of the stream, and the order and timing of its events."""
 
 import json
 from itertools import pairwise
@@ -173,7 +173,7 @@ def test_deleting_the_session_ends_the_stream(api_env: ApiEnv) -> None:
     ],
 )
 def test_every_event_matches_its_documented_schema(api_env: ApiEnv, message: str) -> None:
-    """The models of the document reject unknown fields and other types."""
+    """The documented models reject unknown fields and values of other types."""
     events = stream(api_env.chat_as(), message)
     assert events[-1].event in {"final", "error"}
     for event in events:

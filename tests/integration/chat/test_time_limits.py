@@ -12,13 +12,13 @@ from tests.builders.api_env import ApiEnv, say, stream
 pytestmark = pytest.mark.loopback
 
 GATEWAY_IDLE_SECONDS = 300
-# Time from the end of a turn to the end of its model call.
+# Seconds from the time limit of a turn to the time limit of its model call.
 GRACE_SECONDS = 5
 
 
 @pytest.fixture
 def deadlines(api_env: ApiEnv, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time limit of each model call, in a deployment with the maximum `MaxTurnSeconds`."""
+    """The time limits of the model calls, in a deployment with the maximum `MaxTurnSeconds`."""
     given: list[float] = []
     opened = AnthropicProvider.open
 

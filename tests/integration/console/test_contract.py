@@ -1,4 +1,4 @@
-"""The console serves the whole contract with the deployment's address."""
+"""The console serves the complete OpenAPI document with the address of the deployment."""
 
 import json
 

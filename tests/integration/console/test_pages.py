@@ -1,4 +1,4 @@
-"""The console's pages: valid HTML, working links, the stage prefix, and escaped values of the request."""
+"""The console's pages: valid HTML, working links, links with the stage prefix, and escaped request values."""
 
 import json
 import re
@@ -26,7 +26,7 @@ VOID = {"meta", "link"}
 
 
 class Page(HTMLParser):
-    """Collects links, and detects tags that are not nested correctly."""
+    """A parser that collects the links of a page and fails on tags that are not nested correctly."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -60,9 +60,9 @@ class Trusting:
 
 
 def open_authorizer(deployment: Deployment, wait_seconds: float = 5) -> AuthorizerEnv:
-    """Return another container.
+    """Return an authorizer in a new container.
 
-    It waits longer than production, so that an issuer on a busy machine is not too slow.
+    By default, the authorizer waits longer than in production, because an issuer is slow on a busy machine.
     """
     opened = AuthorizerEnv(deployment, **LOCAL)
     opened.authorizer._foreign.finder.wait_seconds = wait_seconds

@@ -1,4 +1,4 @@
-"""Tokens of a tenant's issuer are credentials of its users."""
+"""Tokens of an issuer that a tenant trusts are valid credentials of the tenant's users."""
 
 from typing import Any
 
@@ -57,7 +57,7 @@ def test_caches_the_issuers_keys(trusting: Trusting) -> None:
     trusting.deployment.clock.advance(verdict.KEPT_SECONDS)
     with counting(trusting.deployment.table) as calls:
         trusting.context()
-    assert calls == ONE_READ  # one read of tenant, provider, external identity and user
+    assert calls == ONE_READ  # one batch read of tenant, provider, external identity and user
     assert trusting.issuer.asked == [DISCOVERY, KEYS]
 
 
@@ -68,9 +68,8 @@ def test_costs_three_reads_first_and_one_afterwards(trusting: Trusting) -> None:
     for reads in (3, 1, 1):
         with counting(trusting.deployment.table) as calls:
             trusting.context()
-        assert (
-            calls == ONE_READ * reads
-        )  # the registration of the issuer, then all items except the user, then the user
+        # First the registration of the issuer is read, then all items except the user, then the user.
+        assert calls == ONE_READ * reads
         trusting.deployment.clock.advance(verdict.KEPT_SECONDS)
 
 

@@ -21,7 +21,7 @@ WRITES = {"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"}
 
 
 def refuse(trusting: Trusting, token: str) -> list[str]:
-    """Assert that the call returns 401, and return the recorded reasons in the tenant's audit."""
+    """Assert that the token is rejected. Return the reasons of all rejections in the tenant's audit."""
     with pytest.raises(Exception, match=r"^Unauthorized$"):
         trusting.authorizer_env.ask({**bearer(token), **trusting.headers})
     return [str(told["reason"]) for kind, told in trusting.told() if kind == "auth.refuse"]

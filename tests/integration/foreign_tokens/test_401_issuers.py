@@ -1,4 +1,4 @@
-"""Tokens of issuers with invalid responses are rejected. The next request to the issuer is delayed."""
+"""Tokens are rejected if their issuer returns invalid responses. The next request to the issuer is delayed."""
 
 from typing import Any
 

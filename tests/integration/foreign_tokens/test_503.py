@@ -75,14 +75,14 @@ def test_backs_off_from_an_unavailable_issuer(trusting: Trusting) -> None:
         with pytest.raises(AuthorizerFailed):
             trusting.authorizer_env.ask(bearer(token))
         trusting.deployment.clock.advance(10)
-    tries = len(store_calls) // 2  # each attempt is claimed, and its result is stored
+    tries = len(store_calls) // 2  # each attempt makes two writes: the claim and the result
     assert tries == 5  # after 0, 30, 90, 210 and 450 seconds; the next attempt would be after 750
 
 
 def test_waits_while_another_container_asks_the_issuer(trusting: Trusting) -> None:
-    """Two containers receive an issuer's first token at once.
+    """Two containers receive the first token of an issuer at the same time.
 
-    They send one request to the issuer, and both admit the token.
+    Together they send one request to the issuer, and both admit the token.
     """
     trusting.trust()
     asked, may_answer = threading.Event(), threading.Event()
@@ -115,7 +115,7 @@ def test_waits_while_another_container_asks_the_issuer(trusting: Trusting) -> No
 
 
 def silent_server() -> socket.socket:
-    """Return a server that lets connections wait and does not accept them."""
+    """Return a socket that listens but never accepts a connection."""
     return socket.create_server(("127.0.0.1", 0), backlog=1)
 
 
@@ -133,7 +133,10 @@ def redirect_slowly(handler: BaseHTTPRequestHandler) -> None:
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Return how long each call could wait for a running fetch (0: not at all). Fetches end after a second."""
+    """The maximum seconds that each call may wait for a running fetch. A call with 0 does not wait.
+
+    A fetch ends after one second.
+    """
     monkeypatch.setattr(fetching, "FETCH_SECONDS_MAX", 1.0)
     noted: list[float] = []
     result = Future.result
@@ -149,7 +152,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.fixture
 def authorizer_env(trusting: Trusting) -> Iterator[AuthorizerEnv]:
-    """A container with the same waiting time as in production."""
+    """An authorizer with the same maximum waiting time as in production."""
     opened = open_authorizer(trusting.deployment, WAIT_SECONDS_MAX)
     yield opened
     opened.authorizer._foreign.finder._threads.shutdown()
@@ -173,7 +176,7 @@ def test_a_request_waits_at_most_300_ms_and_the_next_ones_not_at_all(
 
 def test_an_issuer_that_never_accepts(trusting: Trusting, authorizer_env: AuthorizerEnv, waits: list[float]) -> None:
     with silent_server() as listener:
-        first = socket.create_connection(listener.getsockname())  # these two connections fill its queue
+        first = socket.create_connection(listener.getsockname())  # two connections fill the queue of the listener
         second = socket.create_connection(listener.getsockname())
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         trusting.trust(issuer=url, audience="silent")

@@ -1,4 +1,4 @@
-"""Which external identities become users by email. Deleted users do not return with an old token."""
+"""External identities are linked to users by verified email. An old token does not create a deleted user again."""
 
 import pytest
 from atrium.identity.users.service import UserService

@@ -1,4 +1,4 @@
-"""The sessions function of a tenant, called by several users, and the tenant's policies."""
+"""The sessions function of a tenant, called by several principals, and the policies of the tenant."""
 
 from dataclasses import dataclass, field
 
@@ -18,7 +18,7 @@ from tests.unit.policy.policy_env import TENANT, PolicyEnv
 
 @dataclass
 class Guarded:
-    """A guarded function. `policy_env` changes the policies. `runtime` is a container with a separate cache of them."""
+    """The sessions function with the guard. `policy_env` changes the policies, which `runtime` caches separately."""
 
     policy_env: PolicyEnv
     runtime: Runtime = field(init=False)
@@ -27,7 +27,7 @@ class Guarded:
         self.runtime = build_runtime(table=self.policy_env.physical, clock=self.policy_env.clock)()
 
     def call_as(self, principal: Principal, tenant: TenantId = TENANT, **fields: str | int | bool) -> TestClient:
-        """Return a client of the function. Its context has the tenant's current version by default."""
+        """Return a client of the function. By default, the context has the tenant's current configuration version."""
         known = to_authorizer_context(self.policy_env.context(principal, tenant=tenant))
         return call_as(build(lambda: self.runtime), known | fields)
 

@@ -1,4 +1,4 @@
-"""The guard at an application's routes: which calls it allows, rejects and audits."""
+"""The guard of an application's routes: which calls are allowed, rejected and audited."""
 
 import pytest
 from atrium.identity.scopes import ROLE_SCOPES
@@ -54,7 +54,7 @@ def test_a_denial_is_403_and_audited(guarded: Guarded) -> None:
     assert client.get("/v1/sessions").json()["data"] == []
     guarded.policy_env.service().delete(made.id)
     again = guarded.call_as(USER).post("/v1/sessions", json={}, headers={"Idempotency-Key": "k"})
-    assert again.status_code == 201  # the rejection was not stored for the key
+    assert again.status_code == 201  # the rejection was not stored for the idempotency key
 
 
 def test_a_route_is_named_by_its_template(guarded: Guarded) -> None:
@@ -116,7 +116,7 @@ def test_caches_policies(guarded: Guarded) -> None:
 def test_reloads_policies_with_a_new_version(guarded: Guarded) -> None:
     before = guarded.call_as(USER)
     assert before.get("/v1/sessions").status_code == 200
-    guarded.policy_env.create(effect="deny")  # in another container
+    guarded.policy_env.create(effect="deny")  # another container creates the policy
     assert before.get("/v1/sessions").status_code == 200
     assert_problem(guarded.call_as(USER).get("/v1/sessions"), 403, "POLICY_DENIED")
 

@@ -1,4 +1,4 @@
-"""Headers of every response (request id, caching, CORS), and its access log line."""
+"""Headers of every response (request id, caching, CORS), and the access log."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Unset texts: null in every response. In requests they are absent, null or empty."""
+"""Optional text fields without a value: null in every response, and absent, null or empty in requests."""
 
 from collections.abc import Iterator
 from importlib import import_module
@@ -88,7 +88,7 @@ def test_a_request_may_say_null_or_nothing(clients: dict[str, TestClient], path:
 
 
 def optional_texts(path: str) -> set[str]:
-    """Return the optional texts of a POST body, which may be null in the schema."""
+    """Return the names of the text fields of a POST body that may be null in the schema."""
     return {
         found.name.rpartition(".")[2]
         for field in request_fields() if field.name == f"POST {path} body"

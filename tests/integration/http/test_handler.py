@@ -1,4 +1,4 @@
-"""The Lambda handler converts REST proxy events to proxy responses."""
+"""The Lambda handler converts REST proxy events to requests, and responses to proxy responses."""
 
 import json
 from typing import Any

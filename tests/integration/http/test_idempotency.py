@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a call is executed once, and repeated calls get the same response."""
+"""`Idempotency-Key`: a call is executed once, and repeated calls return the same response."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_another_body_while_in_progress_is_422(client: TestClient, sample: Sampl
 
 
 def test_mark_ends_with_the_functions_deadline(sample: Sample) -> None:
-    """The first function was killed, so its mark ends only when it expires."""
+    """A function that was killed cannot end its mark, so the mark ends at the function's deadline."""
     client = sample.call_as(tenant_fields(), remaining_ms=10_000)
     inner: list[Response] = []
 

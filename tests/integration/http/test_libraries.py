@@ -1,4 +1,7 @@
-"""Libraries do not write to the log. Otherwise they would add a line per call, and bodies at level DEBUG."""
+"""Libraries log only warnings and errors.
+
+At lower levels, libraries would log a line for each call, and at level DEBUG also the bodies.
+"""
 
 import logging
 from collections.abc import Iterator
@@ -18,7 +21,7 @@ from tests.builders.things import build_things
 
 @pytest.fixture
 def levels() -> Iterator[None]:
-    """Restore the log levels of the libraries, which are global to this process."""
+    """Restore the log levels of the libraries after the test, because they are global to the process."""
     before = {name: logging.getLogger(name).level for name in LIBRARIES}
     yield
     for name, level in before.items():
@@ -27,7 +30,7 @@ def levels() -> Iterator[None]:
 
 @pytest.fixture
 def made(levels: None, monkeypatch: pytest.MonkeyPatch, physical_table: PhysicalTable) -> Iterator[Runtime]:
-    """The runtime in the form in which a function creates it."""
+    """The runtime, created from environment variables as in a function."""
     monkeypatch.setenv("TABLE_NAME", physical_table.name)
     monkeypatch.setenv("AWS_DEFAULT_REGION", physical_table.client.meta.region_name)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")

@@ -1,4 +1,4 @@
-"""Methods of every route: public routes respond to HEAD like GET. Any other method returns 405 with Allow."""
+"""HTTP methods of every route. Public GET routes also accept HEAD. Any other method returns 405 with `Allow`."""
 
 from importlib import import_module
 from typing import Any
@@ -50,7 +50,7 @@ def _steady(response: Any) -> dict[str, str]:
 
 
 def test_head_does_not_complete_a_sign_in(clients: dict[str, TestClient]) -> None:
-    """A link scanner's HEAD would otherwise use up the state without receiving the tokens."""
+    """Otherwise, a HEAD request by a link scanner would use the state, and the user could not sign in."""
     path = "/v1/auth/google/callback?state=a-state&code=a-code"
     head = clients["identity"].head(path)
     assert (head.status_code, head.headers["allow"]) == (405, "GET")

@@ -1,6 +1,6 @@
-"""The rate limit of reads and administration: headers on every response, 429 above the limit.
+"""The rate limit of reads and administration: headers on every response, and 429 above the limit.
 
-It does not call the table.
+The rate limit makes no calls to the table.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ POLICY = '"reads_per_minute";q=30;w=60'
 
 @pytest.fixture(autouse=True)
 def low() -> Iterator[None]:
-    """A rate limit that a test can reach: 30 calls per minute, one every two seconds."""
+    """A rate limit that a test can reach: 30 calls per minute, which is one call every two seconds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(guarding, "READS_PER_MINUTE", dict.fromkeys(guarding.READS_PER_MINUTE, 30))
         yield

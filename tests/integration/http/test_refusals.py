@@ -1,4 +1,4 @@
-"""Each invalid request gets the documented status and code, and a problem without internal details."""
+"""Each invalid request returns the documented status and code, and a problem without internal details."""
 
 import gzip
 import json
@@ -130,7 +130,7 @@ def test_413_by_its_length(client: TestClient) -> None:
 
 
 def test_413_by_what_comes(client: TestClient) -> None:
-    """A chunked body has no length, so its bytes are counted."""
+    """A chunked request has no `Content-Length` header, so the bytes of its body are counted."""
 
     def send() -> Iterator[bytes]:
         for _ in range(11):

@@ -1,4 +1,4 @@
-"""The store of `Idempotency-Key`: only its holder can end a mark, and replies may be lost."""
+"""The store of idempotency keys. Only the holder of a mark can end the mark, and replies of the table can be lost."""
 
 import pytest
 from atrium.http.saved_answers import CallKey, IdempotencyStore, Mark, SavedAnswer, SavedRun
@@ -103,7 +103,7 @@ def test_a_lost_reply_to_begin_is_not_a_call_in_progress(
 def test_a_lost_reply_to_an_end_leaves_it_ended(
     physical_table: PhysicalTable, store: IdempotencyStore, end: str
 ) -> None:
-    """The repeated write finds the mark already ended and returns False."""
+    """The SDK repeats the write. The condition of the repeated write fails, because the mark has already ended."""
     mark = begin(store)
     with intercepted(physical_table.client, lose_replies):
         if end == "complete":

@@ -1,4 +1,4 @@
-"""API keys in the table: keys of tenants and of the platform."""
+"""API keys of tenants and of the platform, in the table."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Creating a tenant in one call: the created items, interruptions, and concurrent calls."""
+"""Creation of a tenant in one call: the created items, interruptions, and concurrent calls."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,7 +22,7 @@ from tests.builders.refusals import losing_reply
 
 
 def give_agent(deployment: Deployment) -> Callable[[Tenant], None]:
-    """Create the default agent unless the tenant has an agent, like the platform function."""
+    """Return a function that creates the default agent if the tenant has no agent, as the platform function does."""
 
     def prepare(tenant: Tenant) -> None:
         if tenant.default_agent_id is None:
@@ -47,7 +47,7 @@ def onboarding_of(deployment: Deployment, prepare: Callable[[Tenant], None] | No
 def onboard(
     deployment: Deployment, name: str, plan: PlanName = "pro", prepare: Callable[[Tenant], None] | None = None
 ) -> Onboarded:
-    """Create a tenant with an admin in one call, like the operator."""
+    """Create a tenant with an admin in one call, as the operator does."""
     admin = FirstAdmin(f"admin@{name}.example", PASSWORD)
     onboarding = onboarding_of(deployment, prepare)
     return onboarding.create(TenantFields(name, plan), admin, created_by="key_of_the_platform")

@@ -1,4 +1,4 @@
-"""Users in the table, and the index with which a login finds them."""
+"""Users in the table, and the login index that finds users by email."""
 
 from dataclasses import replace
 from typing import Any

@@ -23,7 +23,7 @@ from tests.builders.gateway import call_as, platform_fields, tenant_fields
 
 @dataclass
 class Limited:
-    """A tenant with limits."""
+    """A tenant with limits, and calls of the usage and platform functions for the tenant."""
 
     deployment: Deployment
     made: Onboarded
@@ -39,7 +39,7 @@ class Limited:
     def ask(
         self, tokens: int = 0, cost_nanos: int = 0, *scopes: ScopeLimits, new_session: bool = False
     ) -> AdmissionDecision:
-        """Request a turn under the current limits of the tenant and of some scopes."""
+        """Request a turn with the current limits of the tenant and the limits of `scopes`."""
         now = self.deployment.clock()
         tenant = ScopeLimits("tenant", tenant_limits(self.table.get(keys.tenant()) or {}))
         request = AdmissionRequest(mint_run_id(now, mint_session_id(now)), tokens, cost_nanos, new_session)

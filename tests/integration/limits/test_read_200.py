@@ -79,7 +79,7 @@ def test_counts_every_turn(pro: Limited) -> None:
 
 
 def test_no_limit_is_shown_as_such(deployment: Deployment) -> None:
-    """The number of concurrent turns is excepted, because the platform limits it."""
+    """The number of concurrent turns is an exception, because an admission item has at most 128 slots."""
     for standing in open_limited(deployment, "initech", "enterprise").read()["limits"]:
         expected = (128, 128) if standing["name"] == "concurrent_turns" else (-1, None)
         assert (standing["max"], standing["remaining"]) == expected, standing

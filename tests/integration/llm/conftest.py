@@ -1,4 +1,4 @@
-"""The real SDK with the local stack's model server, on loopback."""
+"""The model provider with the real SDK and the local model server, on loopback."""
 
 import threading
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ def provider_at(url: str) -> AnthropicProvider:
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
-    """Assert that all threads of calls have ended."""
+    """Assert after each test that all threads of model calls have ended."""
     before = set(threading.enumerate())
     yield
     left = [thread for thread in threading.enumerate() if thread not in before and thread.name != "model-server"]

@@ -1,4 +1,4 @@
-"""Builds requests for tests of providers."""
+"""Builds model requests for provider tests."""
 
 from collections.abc import Iterable
 
@@ -36,7 +36,7 @@ def text_of(events: Iterable[ModelEvent]) -> str:
 
 
 def completed(events: Iterable[ModelEvent]) -> Completed:
-    """Return the final event of an answer."""
+    """Return the last event of an answer. Fail if the answer is not complete."""
     *_, last = events
     assert isinstance(last, Completed)
     return last

@@ -1,4 +1,4 @@
-"""Closing a call over TLS, as in production: a blocked read of a TLS socket also ends."""
+"""Closing a model call over TLS, as in production, also ends a blocked read of the socket."""
 
 import datetime as dt
 import socket
@@ -26,7 +26,7 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding
 
 
 def make_certificate(folder: Path) -> Path:
-    """Write a certificate for 127.0.0.1 and its key to one file."""
+    """Write a certificate for `localhost` and its private key to one file. Return the path."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = dt.datetime.now(dt.UTC)
@@ -50,7 +50,7 @@ def make_certificate(folder: Path) -> Path:
 
 
 class HangingServer:
-    """Accepts one TLS connection, sends `first` as the start of an answer, and then sends no more data."""
+    """A server that accepts one TLS connection, sends `first` as the start of an answer, and then stops sending."""
 
     def __init__(self, certificate: Path, first: bytes) -> None:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

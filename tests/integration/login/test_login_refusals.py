@@ -1,4 +1,4 @@
-"""Rejected logins. Until the password is verified, all have the same text, number of hashes and number of reads."""
+"""Rejected logins. Without the correct password, the text and the numbers of hashes and reads are always the same."""
 
 from dataclasses import replace
 from typing import Any
@@ -13,9 +13,9 @@ WRONG = "not the password"
 
 
 def refuse(login_env: LoginEnv, hashes: int, **body: Any) -> tuple[dict[str, Any], list[str]]:
-    """Assert that the call returns 401 after that number of hashes.
+    """Assert that a login returns 401 after `hashes` verified hashes.
 
-    Return the response without variable parts, and the calls to the table.
+    Return the response body and the calls to the table, except for `PutItem`.
     """
     with counting_hashes() as count, counting(login_env.deployment.table) as calls:
         answer = login_env.log_in(**body)

@@ -1,4 +1,7 @@
-"""`POST /v1/auth/invitations/accept` exchanges an invitation or a password reset once for a password and a login."""
+"""`POST /v1/auth/invitations/accept` sets a password with a one-time token and logs the user in.
+
+The one-time token is an invitation or a password reset, and can be used once.
+"""
 
 from typing import Any
 
@@ -19,7 +22,7 @@ NEW = "a new password"
 
 
 def service(login_env: LoginEnv) -> UserService:
-    """Return the user service of the administrator."""
+    """Return the user service of the tenant."""
     deployment, tenant = login_env.deployment, login_env.made.tenant
     table = deployment.runtime.tenant_table(tenant.id)
     audit = audit_of(tenant, table, ORIGIN, deployment.clock)

@@ -52,7 +52,7 @@ def test_guessing_it_with_a_stolen_token(login_env: LoginEnv) -> None:
         answer = change(client)
     assert (answer.status_code, answer.json()["code"], count.verified) == (429, "RATE_LIMITED", 0)
     assert answer.headers["retry-after"] == "900"
-    assert login_env.log_in().status_code == 200  # the login of the user is not delayed
+    assert login_env.log_in().status_code == 200  # the user can still log in without a delay
 
 
 def test_a_key_has_no_password(login_env: LoginEnv) -> None:

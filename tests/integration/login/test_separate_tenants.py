@@ -14,7 +14,7 @@ from tests.builders.login_env import HERE, THERE, LoginEnv
 
 EMAIL, WRONG, OTHERS = "ann@b.example", "not the password", "the attacker's password"
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-GUESSES_MAX = 10  # per minute, from one address, at one tenant
+GUESSES_MAX = 10  # per minute, from one IP address, in one tenant
 
 # All actions of an attacker who has an account with this email in another tenant.
 STEPS: dict[str, dict[str, Any]] = {
@@ -27,14 +27,14 @@ STEPS: dict[str, dict[str, Any]] = {
 
 
 def attack(login_env: LoginEnv) -> None:
-    """Create the victim in the tenant acme, and the attacker's user with the same email in the tenant evil."""
+    """Create the victim in the tenant `acme`, and a user of the attacker with the same email in the tenant `evil`."""
     login_env.add_user(email=EMAIL, password_hash=CHEAP.hash(PASSWORD))
     login_env.add_user(login_env.deployment.onboard("evil"), EMAIL, password_hash=CHEAP.hash(OTHERS))
 
 
 @contextmanager
 def judging(login_env: LoginEnv, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
-    """Record when a password is compared with the victim's hash."""
+    """Yield the times at which a password was compared with the victim's hash, in seconds since 1970."""
     hashing: Any = import_module("argon2._password_hasher")
     victim = login_env.users().find(EMAIL)
     assert victim is not None
@@ -120,13 +120,13 @@ def test_someone_with_two_accounts_reaches_one_while_the_other_waits(login_env: 
     assert login_env.log_in(EMAIL, PASSWORD).status_code == 429
     login_env.deployment.clock.advance(60)
     assert login_env.log_in(EMAIL, PASSWORD).json()["tenant"]["name"] == "acme"
-    waiting = login_env.log_in(EMAIL, OTHERS)  # the other account's login failed again, so it must wait
+    waiting = login_env.log_in(EMAIL, OTHERS)  # for the other account, the previous login was a failed attempt
     assert (waiting.status_code, waiting.headers["retry-after"]) == (429, "120")
 
 
 @pytest.mark.parametrize("order", ["named first", "not named first", "mixed"])
 def test_the_answers_do_not_tell_who_exists(login_env: LoginEnv, order: str) -> None:
-    """Attempts for an existing and an unknown email get the same answers, with and without a tenant."""
+    """Attempts for an existing email and for an unknown email return the same statuses and delays."""
     login_env.add_user(email=EMAIL)
     named: list[dict[str, str]] = [{"tenant": "acme"}] * 6
     without: list[dict[str, str]] = [{}] * 6

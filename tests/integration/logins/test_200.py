@@ -73,7 +73,7 @@ def test_a_login_ends_after_ninety_days_whatever_it_does(logins: Logins) -> None
 
 
 def test_a_lost_reply_ends_no_login(logins: Logins) -> None:
-    """The client repeats the call and gets the same response as the lost one."""
+    """The client repeats the call. The response has the refresh token of the lost response and a new access token."""
     text = logins.begin().refresh_token
     lost = refresh(logins, text)
     logins.deployment.clock.advance(9)

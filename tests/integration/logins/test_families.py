@@ -1,4 +1,4 @@
-"""A refresh token belongs to one tenant. It is listed as a login only while it can be used."""
+"""A refresh token belongs to one tenant. Its login is current only while the token can be used."""
 
 from collections.abc import Callable
 from dataclasses import replace

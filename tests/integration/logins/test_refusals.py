@@ -1,4 +1,4 @@
-"""Invalid and ended refresh tokens are rejected. Only their holder receives the reason."""
+"""Invalid and ended refresh tokens are rejected. Only the holder of a token receives the reason."""
 
 import pytest
 from atrium.identity.families.model import REFRESH_SECONDS

@@ -1,4 +1,4 @@
-"""`GET /v1/auth/me`, from the authorizer's context to the response."""
+"""`GET /v1/auth/me` with the real context of the authorizer."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def app(deployment: Deployment) -> FastAPI:
 
 
 def ask(deployment: Deployment, app: FastAPI, headers: Headers) -> dict[str, Any]:
-    """Call the authorizer, and then the function, like API Gateway."""
+    """Call the authorizer and then the function, as API Gateway does. Return the response body."""
     answer = call_as(app, AuthorizerEnv(deployment).context(headers)).get("/v1/auth/me")
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()

@@ -69,9 +69,7 @@ def test_a_code_of_another_client_or_tenant(deployment: Deployment, logins: Logi
         assert error(other.exchange(code)) == "invalid_grant"
     with counting(deployment.table) as calls:
         assert error(outsider.exchange(code)) == "invalid_grant"
-    assert calls == [
-        "BatchGetItem"
-    ]  # client and tenant only: the code is not read, and the audit already has an equal event
+    assert calls == ["BatchGetItem"]  # only client and tenant are read, and an equal event is already in the audit
     assert browser.exchange(code).status_code == 200
 
 

@@ -28,7 +28,7 @@ def logins(deployment: Deployment) -> Logins:
 
 
 def empty(logins: Logins, key: Key) -> None:
-    """Remove all scopes from a record. No call of the product does this."""
+    """Remove all scopes from an item directly in the table. No API call can do this."""
     table = logins.deployment.runtime.tenant_table(logins.made.tenant.id)
     table.write(Update(key, "SET #scopes = :none", EXISTS, {"none": []}))
 
@@ -38,7 +38,7 @@ def scopes_of(logins: Logins, text: str) -> str:
 
 
 def make_viewer(logins: Logins) -> None:
-    """Make the tenant's admin a viewer, without the check that one admin remains."""
+    """Change the role of the tenant's admin to viewer, without the check that one admin remains."""
     table = logins.deployment.runtime.tenant_table(logins.made.tenant.id)
     table.write(Update(keys.user(logins.admin.id), "SET #role = :role", EXISTS, {"role": "viewer"}))
 

@@ -17,7 +17,8 @@ from tests.builders.oauth import FORM, Browser, basic, make_client
 
 TIMES = 70
 ONCE = re.compile(r'\.record\(\s*"auth\.refuse"')
-# Modules of routes with a credential (connections), and the recorder, which has the same limit as the authorizer.
+# Modules that may record refusals without a limit of their own: the routes of connections require a credential, and the
+# audit service applies the same limit as the authorizer.
 KNOWN = {"identity/connections/service.py", "audit/service.py"}
 
 type Try = Callable[[int], object]

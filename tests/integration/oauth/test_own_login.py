@@ -1,4 +1,7 @@
-"""A client's token for a user without one of our scopes can only read the caller's identity."""
+"""A token that an OAuth client received for a user can only read the caller's identity.
+
+All other routes without a required scope need the user's own login.
+"""
 
 import json
 from typing import Any

@@ -177,7 +177,7 @@ def test_a_user_suspended_before_the_exchange(logins: Logins, browser: Browser) 
 
 
 def test_a_form_that_was_not_shown_in_this_browser(logins: Logins, browser: Browser) -> None:
-    """Another site can send a form, but it has neither the cookie nor the cookie's token."""
+    """Another site can send a form, but it has neither the cookie nor the form token that belongs to the cookie."""
     page, attacker = browser.open(), Browser(logins, browser.issued)
     assert attacker.decide(page).status_code == 401
     attacker.open()

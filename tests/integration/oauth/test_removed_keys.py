@@ -1,4 +1,4 @@
-"""A value that names a removed version of a secret is rejected like an unknown value, never with 503."""
+"""A value that was created with a removed version of a secret is rejected like an unknown value, not with 503."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ from tests.builders.oauth import Browser
 
 
 def replace_versions(logins: Logins, name: str) -> None:
-    """Replace the only version of a secret by another version, and start new containers."""
+    """Replace the only version of a secret with another version, and start a new container."""
     deployment = logins.deployment
     secret = {"current": 2, "peppers": {"2": encode_base64url(b"2" * 32)}}
     if name == "cursor":
@@ -68,9 +68,9 @@ def test_a_refresh_token(logins: Logins) -> None:
 
 
 def test_a_repeated_refresh_whose_successor_has_a_removed_version(logins: Logins) -> None:
-    """The secret still has the version of the first token but not the version of its successor.
+    """The secret still has the version of the first token, but not the version of the token's successor.
 
-    The refresh is rejected with the same error.
+    The refresh is rejected like a refresh with an unknown token.
     """
     deployment, arn = logins.deployment, logins.deployment.arns.login
     text = logins.begin().refresh_token

@@ -1,4 +1,4 @@
-"""Management of tenants by the operator."""
+"""Successful calls of the operator's tenant routes."""
 
 from typing import Any
 

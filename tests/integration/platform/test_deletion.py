@@ -1,4 +1,4 @@
-"""Deletion of a tenant releases its global claims: issuers with audiences, and emails in the login index."""
+"""Deletion of a tenant releases its claims outside its partition: issuers with audiences, and login emails."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -61,7 +61,7 @@ class Leaving:
         return user
 
     def claims(self) -> list[object]:
-        """Return the tenant's items outside its partition."""
+        """Return the tenant's claims outside its partition: markers of issuers, and emails in the login index."""
         table = self.deployment.runtime.platform_table
         pairs = [(pair["issuer"], pair["audience"]) for pair in (ISSUER, OTHER)]
         markers = [table.get(provider_keys.issuer(pair_digest(*pair))) for pair in pairs]
@@ -78,13 +78,16 @@ class Leaving:
         return self.deployment.runtime.platform_table.get(keys.deletion(self.tenant_id)) is not None
 
     def sweep(self, remaining_ms: Callable[[], int] = PLENTY, *, seconds: float = OWN_SECONDS) -> dict[str, int]:
-        """Run the sweeper after the time in which no other call may process the deletion."""
+        """Advance the clock by `seconds` and run the sweeper. Return the counts that are not zero.
+
+        By default, no other call can still be processing the deletion.
+        """
         self.deployment.clock.advance(seconds)
         counts = finish_deletions(self.deployment.runtime, remaining_ms)
         return {name.removeprefix("deletions_"): count for name, count in counts.items() if count}
 
     def last_sweep(self) -> dict[str, int]:
-        """Run the sweeper after all writes that began before the deletion must have ended."""
+        """Run the sweeper when every write that began before the deletion has ended."""
         return self.sweep(seconds=QUIET_SECONDS)
 
 
@@ -113,7 +116,7 @@ def test_issuers_and_emails_are_free_at_once(leaving: Leaving, client: TestClien
     assert client.delete(f"/v1/tenants/{leaving.tenant_id}").status_code == 404
     marker = leaving.deployment.runtime.platform_table.get(provider_keys.issuer(pair_digest(*ISSUER.values())))
     assert marker
-    assert marker["tenant_id"] == other.tenant.id  # a repeated deletion does not release the email of its new owner
+    assert marker["tenant_id"] == other.tenant.id  # a repeated deletion does not release the issuer of its new owner
 
 
 def test_what_others_claim_stays(leaving: Leaving, client: TestClient) -> None:

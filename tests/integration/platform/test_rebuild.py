@@ -1,4 +1,4 @@
-"""Rebuild of a tenant's counters: requested over HTTP and executed by the function on the table's stream."""
+"""Rebuild of a tenant's counters, requested over HTTP and executed by the function that reads the table's stream."""
 
 from dataclasses import replace
 from typing import Any
@@ -28,7 +28,7 @@ def tenant(client: TestClient) -> TenantId:
 
 
 def settle(deployment: Deployment, tenant: TenantId) -> TenantTable:
-    """Create a settled call that neither the stream nor admission has counted."""
+    """Write the ledger entry of a settled call that is not in the usage aggregates or the counters."""
     table = deployment.runtime.tenant_table(tenant)
     now = deployment.clock()
     entry = build_entry(at=now, started_at=now, tenant_id=tenant, tokens=Usage(70, 7), cost_nanos=5_000)
@@ -41,7 +41,7 @@ def path(tenant: str) -> str:
 
 
 def stream(deployment: Deployment, tenant: TenantId) -> dict[str, int]:
-    """Deliver the change to the function like the table's stream."""
+    """Deliver the change of the rebuild item to the function, as the table's stream does. Return the counts."""
     item = deployment.runtime.tenant_table(tenant).get(keys.rebuild())
     assert item is not None
     record = table_record(f"TENANT#{tenant}", "REBUILD", 1, image=to_wire({**item, "pk": "x", "sk": "x"}))

@@ -1,4 +1,4 @@
-"""Policies over HTTP: created, read, changed, deleted and evaluated, and their effect on chat."""
+"""Successful calls of the policy routes: create, read, change, delete and evaluate. Policies also apply to chat."""
 
 import pytest
 
@@ -17,7 +17,7 @@ DENY = {
 
 
 def versioned(number: int) -> dict[str, str | int | bool]:
-    """The context of a key whose authorizer has read that version."""
+    """Return the context of a key with the configuration version `number`."""
     return dict(tenant_fields(config_version=number))
 
 
@@ -86,7 +86,7 @@ def test_a_question_is_answered_by_the_policies_as_they_are(api_env: ApiEnv) -> 
     }
     assert ask(**chat, context={**night, "time": "2026-11-24T12:00:00Z"})["allowed"] is True
     assert ask(**chat, context={**night, "ip": "203.0.113.9"})["allowed"] is True
-    assert ask(**chat, context={"time": night["time"]})["allowed"] is False  # an unknown address is denied
+    assert ask(**chat, context={"time": night["time"]})["allowed"] is False  # without an IP address
     assert api_env.events("policy.deny") == []
 
 

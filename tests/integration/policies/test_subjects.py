@@ -1,4 +1,4 @@
-"""Calls and policy evaluations use the same subject names for a caller, for any credential."""
+"""For any credential, calls and policy evaluations use the same subject names of the caller."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ from tests.builders.gateway import call_as, tenant_fields
 from tests.builders.logins import Logins, open_logins
 from tests.builders.oauth import Browser, make_client
 
-type Made = tuple[str, str, str]  # the credential, and its principal and client (if it has one) in an evaluation
+type Made = tuple[str, str, str]  # the credential, the principal of an evaluation, and its client (or "")
 
 
 @pytest.fixture

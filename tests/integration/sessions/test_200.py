@@ -1,4 +1,4 @@
-"""Sessions over HTTP: created, listed, read, renamed and deleted, and their messages."""
+"""Successful calls of the session routes: create, list, read, rename and delete, and the messages of a session."""
 
 import pytest
 

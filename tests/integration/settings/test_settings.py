@@ -1,4 +1,4 @@
-"""`/v1/settings`: read and partially changed. Each change is audited and increments the version."""
+"""`/v1/settings`: reads and partial changes. Each change is audited and increments the configuration version."""
 
 from typing import Any
 

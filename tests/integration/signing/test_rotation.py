@@ -1,4 +1,4 @@
-"""A new signing key under load, with containers whose caches have different ages. No token is rejected."""
+"""Rotation of signing keys under load, in containers with caches of different ages. No token is rejected."""
 
 from datetime import datetime
 from typing import Any
@@ -26,7 +26,7 @@ STEP_SECONDS = 20
 
 @pytest.fixture
 def logins(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Logins:
-    """A deployment whose cache of secrets ages with the manual clock."""
+    """Logins in a deployment whose cache of secrets uses the manual clock."""
 
     class Turned(datetime):
         @classmethod

@@ -1,4 +1,4 @@
-"""A tenant with a client at the local providers, and the functions for sign-in and connections."""
+"""A tenant with an OAuth client of the local providers, and the functions for sign-in and connections."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BACK = "https://app.acme.example/back"
 
 @dataclass
 class ApiEnv:
-    """The functions of a flow. Change `tenant` to act for another tenant."""
+    """The identity and admin functions, called for `tenant`."""
 
     deployment: Deployment
     runtime: Runtime
@@ -46,7 +46,7 @@ class ApiEnv:
         return call_as(self._admin, tenant_fields(**fields))
 
     def anyone(self) -> TestClient:
-        """Return a browser with separate cookies."""
+        """Return a client without a credential and with separate cookies, like a new browser."""
         return call_as(self._identity, None)
 
     def user(self, owner: str = "usr_01k6r5m2x8f3v9q4w7t1y0z5af", **fields: str) -> TestClient:
@@ -61,22 +61,19 @@ class ApiEnv:
         return made
 
     def consent(self, url: str) -> dict[str, str]:
-        """Follow a flow's redirect to the provider.
-
-        Return the parameters with which the provider redirects the browser.
-        """
+        """Open the consent URL of the provider. Return the parameters of the provider's redirect."""
         answer = httpx2.get(url, follow_redirects=False)
         assert answer.status_code == 302, answer.text
         assert answer.headers["location"].startswith(BACK)
         return {name: values[0] for name, values in parse_qs(urlsplit(answer.headers["location"]).query).items()}
 
     def told(self, kind: str) -> list[dict[str, Any]]:
-        """Return the details of the tenant's events of a type, newest first."""
+        """Return the details of the tenant's audit events of one type, newest first."""
         store, now = AuditStore(self.runtime.tenant_table(self.tenant.tenant.id)), self.clock()
         return [dict(event.details) for event in store.list_all(make_query(now=now, type=kind), now=now)]
 
     def raw_items(self) -> str:
-        """Return the whole table as text."""
+        """Return all items of the table as text."""
         table = self.runtime.table
         return str(table.client.scan(TableName=table.name)["Items"])
 
@@ -88,7 +85,7 @@ def provider() -> Iterator[OAuthProvider]:
 
 
 def open_api_env(deployment: Deployment, provider: OAuthProvider) -> ApiEnv:
-    """Return a deployment that may call the local providers, with one tenant and a KMS key."""
+    """Return an environment with one tenant and a KMS key. The functions may call the local providers."""
     client = local_session().client("kms")
     key_id = client.create_key()["KeyMetadata"]["KeyId"]
     runtime = deployment.make_runtime(

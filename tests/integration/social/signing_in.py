@@ -1,4 +1,4 @@
-"""A sign-in with the calls of a browser and of an app."""
+"""The steps of a sign-in in a browser or an app."""
 
 from typing import Any
 
@@ -11,7 +11,10 @@ VERIFIER = "a-verifier-of-forty-three-characters-or-more-0"
 
 
 def begin(api_env: ApiEnv, name: str = "google", browser: TestClient | None = None, **query: Any) -> Any:
-    """Start a sign-in, with `code_challenge` unless a browser is given. A browser is bound by its cookie."""
+    """Start a sign-in. Return the response.
+
+    If `browser` is given, its cookie is bound to the sign-in. Otherwise, the request contains a `code_challenge`.
+    """
     wanted = {"tenant": api_env.tenant.tenant.id, **query}
     if browser is None:
         wanted.setdefault("code_challenge", challenge_of(VERIFIER))
@@ -20,7 +23,7 @@ def begin(api_env: ApiEnv, name: str = "google", browser: TestClient | None = No
 
 
 def come_back(api_env: ApiEnv, name: str = "google", **query: Any) -> dict[str, str]:
-    """Start a sign-in and consent. Return the parameters with which the provider redirects the browser."""
+    """Start a sign-in and consent. Return the parameters of the provider's redirect."""
     answer = begin(api_env, name, **query)
     assert answer.status_code == 302, answer.text
     return api_env.consent(answer.headers["location"])

@@ -1,4 +1,4 @@
-"""Connections: created, listed, deleted and refreshed. Only their user can see them."""
+"""Connections: how they are created, listed, refreshed and deleted. Each connection is visible only to its user."""
 
 from typing import Any
 
@@ -102,9 +102,8 @@ def test_a_flow_is_completed_by_whom_it_was_begun(api_env: ApiEnv) -> None:
     answer = api_env.user(OTHER).get("/v1/connections/google/callback", params=back)
     assert (answer.status_code, answer.json()["code"]) == (400, "STATE_INVALID")
     assert api_env.anyone().get("/v1/connections/google/callback", params=back).status_code == 401
-    answer = api_env.anyone().get(
-        "/v1/auth/google/callback", params=back
-    )  # the state of a connection cannot complete a sign-in
+    # The state of a connection cannot complete a sign-in.
+    answer = api_env.anyone().get("/v1/auth/google/callback", params=back)
     assert (answer.status_code, answer.json()["code"]) == (400, "STATE_INVALID")
     assert api_env.user().get("/v1/connections/google/callback", params=back).status_code == 200
     answer = api_env.user().get("/v1/connections/google/callback", params=back)

@@ -1,4 +1,4 @@
-"""Signing in with each provider issues our tokens to a user of the tenant."""
+"""A sign-in with each provider returns our tokens for a user of the tenant."""
 
 from dataclasses import replace
 
@@ -29,9 +29,8 @@ def test_a_user_signs_in(api_env: ApiEnv, name: str) -> None:
     told = api_env.told("auth.login")
     assert {"by": "social sign-in", "provider": name, "user": api_env.tenant.admin.id} in told
     api_env.provider.account = replace(api_env.provider.account, email="changed@else.example")
-    again = complete(
-        api_env, come_back(api_env, name), name
-    )  # after the first sign-in, the subject identifies the user
+    # After the first sign-in, the subject identifies the user.
+    again = complete(api_env, come_back(api_env, name), name)
     assert again.json()["user"]["id"] == api_env.tenant.admin.id
 
 
@@ -83,7 +82,7 @@ def test_writes_nothing_before_the_callback(api_env: ApiEnv) -> None:
 
 
 def test_beside_an_issuer_of_the_tenants_own(api_env: ApiEnv) -> None:
-    """The providers can be created in either order, and the list contains both."""
+    """OIDC and social providers can be created in any order, and the list contains all of them."""
     own = {"issuer": "https://login.acme.example/", "jwks_uri": "https://login.acme.example/keys"}
     api_env.set_up("google")
     for number in range(2):

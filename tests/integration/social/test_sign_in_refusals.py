@@ -1,4 +1,4 @@
-"""Failed sign-ins: status and audit event of the tenant. No user and no login is created."""
+"""Failed sign-ins: the status and the tenant's audit event. No user or login is created."""
 
 import socket
 from typing import Any

@@ -10,7 +10,7 @@ from tests.integration.tenants.test_names import create
 
 
 def give_away(deployment: Deployment, name: str, tenant: Tenant) -> TenantRegistry:
-    """Point a name's marker to another tenant, as after an interrupted call."""
+    """Change a name's marker so that it points to another tenant, as after an interrupted call."""
     registry = TenantRegistry(deployment.runtime.platform_table)
     marker = registry.find(name)
     assert marker is not None

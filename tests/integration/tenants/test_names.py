@@ -130,7 +130,10 @@ def test_a_deletion_that_broke_off_does_not_keep_the_name(deployment: Deployment
 
 
 def interposed(deployment: Deployment, act: Callable[[], Any], *, before: str, times: int = 1) -> Callable[[], None]:
-    """Run another call immediately before operation number n of a kind."""
+    """Run `act` immediately before DynamoDB call number `times` of the operation `before`.
+
+    Return a function that removes the hook.
+    """
     left = [times]
 
     def happen(**_: object) -> None:
@@ -144,7 +147,7 @@ def interposed(deployment: Deployment, act: Callable[[], Any], *, before: str, t
 
 
 def _is_sound(deployment: Deployment) -> bool:
-    """Return whether names are unique and each tenant has a marker."""
+    """Return whether all names are unique and each tenant has a marker."""
     tenants = deployment.tenants.list(PageRequest()).items
     called = [same_name(tenant.name) for tenant in tenants]
     return len(set(called)) == len(called) and all(_holder(deployment, t.name) == t.id for t in tenants)
@@ -169,7 +172,7 @@ def test_two_creations_at_once(deployment: Deployment, before: str, times: int) 
 @pytest.mark.parametrize("leftover", [True, False])
 def test_a_renaming_and_a_creation_at_once(deployment: Deployment, before: str, times: int, leftover: bool) -> None:
     tenant = create(deployment, "acme")
-    if leftover:  # an interrupted renaming has already made a claim
+    if leftover:  # an interrupted renaming has already claimed the new name
         with breaking(deployment.table, 1), pytest.raises(Broken):
             deployment.tenants.change(tenant.id, {"name": "globex"})
 
@@ -229,7 +232,7 @@ def test_gives_up_on_a_contended_name(deployment: Deployment) -> None:
     fights: list[str] = []
 
     def fight(**_: object) -> None:
-        """Claim the name for another tenant immediately before the running claim."""
+        """Claim the name for another tenant immediately before the current claim."""
         stop()
         tenant_id = others[len(fights)].id
         fights.append(tenant_id)

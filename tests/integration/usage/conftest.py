@@ -22,7 +22,7 @@ from tests.builders.sessions import build_session, ended_run
 
 @dataclass(frozen=True)
 class UsageFunction:
-    """A test client for the usage function, with methods that write the ledger entries it reports."""
+    """The usage function, with methods that write the ledger entries that the function reports."""
 
     table: PhysicalTable
 
@@ -34,7 +34,7 @@ class UsageFunction:
         assert count([Arrival(entry, str(at)) for at, entry in enumerate(entries)]) == {}
 
     def talk(self, session_id: SessionId, at: datetime, *, cost_nanos: int) -> None:
-        """Run a turn of a session from one time to another. Its entry is settled and counted."""
+        """Run a turn of a session at the time `at`. Settle and count the ledger entry of the turn."""
         entry = build_entry(session_id=session_id, at=at, cost_nanos=cost_nanos)
         sessions = SessionStore(TenantTable(self.table, entry.tenant_id))
         read = sessions.get(session_id) or build_session(id=session_id, at=at)

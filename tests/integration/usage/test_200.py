@@ -1,4 +1,4 @@
-"""Usage as returned to callers."""
+"""Successful calls of `GET /v1/usage`."""
 
 import json
 from datetime import UTC, datetime, timedelta

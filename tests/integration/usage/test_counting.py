@@ -1,4 +1,4 @@
-"""Counting of usage: each entry is counted once, for any order and repetition of its delivery.
+"""Usage counting: each ledger entry is counted once, for any order and number of deliveries.
 
 Failures of the table do not change the totals.
 """
@@ -30,7 +30,7 @@ TOTAL = SumKey(date(2026, 11, 21), "TOTAL")
 
 
 def settle(table: PhysicalTable, entries: Iterable[LedgerEntry]) -> list[Arrival]:
-    """Write entries to the ledger. Return them in the form in which the stream delivers them."""
+    """Write entries to the ledger. Return the entries as the stream delivers them."""
     arrivals: list[Arrival] = []
     for entry in entries:
         assert LedgerStore(TenantTable(table, entry.tenant_id)).put(entry)
@@ -145,7 +145,7 @@ def test_an_unexpected_error_is_not_retried(physical_table: PhysicalTable) -> No
 
 
 def own_items(table: PhysicalTable) -> list[str]:
-    """Return the sort keys of a day's items."""
+    """Return the sort keys of one day's usage items."""
     return [item["sk"] for item in TenantTable(table, TenantId(TENANT_ID)).query(Query("USAGE#2026-11-21")).items]
 
 
@@ -189,7 +189,10 @@ def test_entries_of_a_frozen_day_stay_unmarked(physical_table: PhysicalTable, is
 
 
 def write_old_layout(table: TenantTable, entries: Iterable[LedgerEntry]) -> None:
-    """Write marked entries and one item per aggregate, including sessions, like earlier releases."""
+    """Write ledger entries that are marked as counted, and one item per aggregate, as earlier releases did.
+
+    These releases also wrote an item for each session.
+    """
     for entry in entries:
         assert LedgerStore(table).put(entry)
         table.write(Update(ledger_key(entry.run_id), "SET #counted = :one", ANY, {"one": "1"}))

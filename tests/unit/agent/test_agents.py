@@ -1,4 +1,4 @@
-"""A tenant's agents: unique names, one default, a limited number, and models and limits that the plan allows."""
+"""A tenant's agents: names are unique, one agent is the default, and the plan limits their number and settings."""
 
 from collections.abc import Mapping
 from decimal import Decimal

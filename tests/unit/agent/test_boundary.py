@@ -1,4 +1,4 @@
-"""A session remains usable after any answer of a model provider, with any JSON values in its events."""
+"""A session remains usable after any answer of a model provider, even if the events contain arbitrary JSON values."""
 
 import copy
 import json
@@ -72,7 +72,7 @@ type Path = tuple[int | str, ...]
 
 
 def paths(value: Any, before: Path = ()) -> Iterator[Path]:
-    """Yield the path of every field."""
+    """Yield the path of every field and list element inside a value."""
     if before:
         yield before
     if isinstance(value, dict | list):
@@ -81,7 +81,7 @@ def paths(value: Any, before: Path = ()) -> Iterator[Path]:
 
 
 def changed(events: list[Any], path: Path, value: Any) -> list[Any]:
-    """Return the events with another value at a path, or without that field."""
+    """Return a copy of the events with another value at a path. The value `GONE` removes the field."""
     copied = copy.deepcopy(events)
     place: Any = copied
     for key in path[:-1]:
@@ -95,7 +95,7 @@ def changed(events: list[Any], path: Path, value: Any) -> list[Any]:
 
 @st.composite
 def answers(draw: st.DrawFn) -> list[Any]:
-    """Return an answer with one or two changed fields, or with missing, repeated or reordered events."""
+    """Draw an answer with one or two changed fields, or with missing, repeated or reordered events."""
     events: list[Any] = list(draw(st.sampled_from([TEXT, TOOLS])))
     how = draw(st.sampled_from(["field", "field", "field", "order"]))
     if how == "order":
@@ -107,7 +107,7 @@ def answers(draw: st.DrawFn) -> list[Any]:
 
 
 def converse(bench: LoopBench, upstream: Upstream, *messages: Message) -> tuple[AgentLoop, list[LoopEvent], bool]:
-    """Run a loop over messages. Return the loop, its events, and whether the model failed."""
+    """Run an agent loop with these messages as history. Return the loop, its events, and whether the model failed."""
     loop = bench.loop()
     loop.loop_input = replace(loop.loop_input, history=as_model_messages(messages))
     told: list[tuple[int, str]] = []
@@ -133,7 +133,7 @@ def assert_countable(used: Usage) -> None:
 
 
 def assert_kept(loop: AgentLoop, seen: list[LoopEvent]) -> None:
-    """Assert that everything a loop produced can be stored, read, shown and counted."""
+    """Assert that the messages, events and usage of a loop can be stored, read, shown and counted."""
     assert_countable(loop.spend.tokens)
     assert loop.spend.cost_nanos >= 0
     assert read_spend(from_wire(to_wire({"spend": spend_attribute(loop.spend)}))["spend"]) == loop.spend
@@ -204,7 +204,7 @@ BLOCK = st.fixed_dictionaries(
 def test_any_stored_message_leaves_its_session_usable(
     tenant_env: TenantEnv, contents: list[tuple[str, list[Any]]]
 ) -> None:
-    """Stored messages may be from other versions, or from before validation."""
+    """The messages may have been stored by another version, or before messages were validated."""
     upstream = Upstream()
     tenant_env.model = cast("ScriptedModel", provider_over(upstream))
     first = tenant_env.talk("Hi")

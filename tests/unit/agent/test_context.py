@@ -1,6 +1,6 @@
-"""Data that a turn reads before it starts: agent, model, session and history.
+"""The data that a turn reads before it starts: agent, model, session and history.
 
-Each failure has a separate error code.
+Each failure has its own error code.
 """
 
 import threading
@@ -35,7 +35,7 @@ def test_the_default_agent_answers(tenant_env: TenantEnv) -> None:
 
 
 def test_another_default_answers_from_the_next_turn_on(tenant_env: TenantEnv) -> None:
-    """Each turn verifies the cached default agent with its read."""
+    """Each turn checks the cached id of the default agent when it reads the tenant."""
     session_id = session_id_of(tenant_env.talk())
     first = tenant_env.default_agents[TENANT]
     second = add_agent(tenant_env, "second", is_default=True)
@@ -84,7 +84,7 @@ def test_a_deleted_agent_is_not_replaced_silently(tenant_env: TenantEnv) -> None
 
 
 def refused(tenant_env: TenantEnv, **wishes: Any) -> AtriumError:
-    """Start a turn that must be rejected, and assert that it writes nothing."""
+    """Assert that a turn is rejected and writes nothing. Return the error."""
     before = tenant_env.items()
     with pytest.raises(AtriumError) as refusal:
         tenant_env.begin(**wishes)
@@ -136,7 +136,7 @@ def test_rejects_a_model_outside_the_plan(tenant_env: TenantEnv, plan: PlanName,
 
 
 def test_rejects_an_agents_model_outside_the_plan(tenant_env: TenantEnv) -> None:
-    """The tenant was moved to a smaller plan."""
+    """This occurs after the tenant changes to a smaller plan."""
     agent_id = add_agent(tenant_env, "grand", model="claude-opus-5-5")
     assert isinstance(refused(tenant_env, agent_id=agent_id, context=context_of(plan="free")), ModelNotAllowed)
 

@@ -1,4 +1,4 @@
-"""After turns end with any outcome, admission counters equal the ledger."""
+"""The admission counters equal the ledger after turns with every kind of outcome."""
 
 from atrium.kernel.errors import ModelFailed
 from atrium.quotas.model import SLOT_LEASE_SECONDS
@@ -12,7 +12,7 @@ from tests.builders.tenant_env import TENANT, TenantEnv
 
 
 def end_in_every_way(tenant_env: TenantEnv) -> int:
-    """Run turns that complete, use tools, fail during or before the answer, are cancelled, or are killed."""
+    """Run a turn for each kind of outcome: completed, failed, cancelled and killed. Return the number of turns."""
     tenant_env.tools = ToolRegistry((tool("look", lambda: "found"),))
     tenant_env.talk("done")
     tenant_env.model.say(calls("look"))

@@ -1,4 +1,4 @@
-"""A turn is killed after any call to table or bucket. The sweeper cleans up, and the session remains usable."""
+"""A turn is killed after any call to the table or bucket. The sweeper ends its run, and the session remains usable."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ LONG_AFTER = OPENING_GRACE_SECONDS + SLOT_LEASE_SECONDS + 5
 
 
 def script(tenant_env: TenantEnv) -> None:
-    """A turn with a tool call, stored batches of events, and an outcome in the bucket."""
+    """Script a turn with a tool call, stored batches of events, and an outcome in the bucket."""
     tenant_env.model.replies.clear()
     tenant_env.model.say(
         "Let me see. ", lambda: tenant_env.clock.advance(3), "So.", calls("calculator", expression="6*7")
@@ -74,7 +74,10 @@ def assert_sound(tenant_env: TenantEnv, session_id: SessionId) -> None:
 
 
 def kill(tenant_env: TenantEnv, session_id: SessionId | None, number: int) -> None:
-    """Run a turn that is killed after call `number` was applied. This also covers a kill before the next call."""
+    """Run a turn that is killed after call `number` was applied, then run the sweeper.
+
+    A kill before the next call has the same effect.
+    """
     script(tenant_env)
     with tenant_env.intercepted(Kill(number, applied=True)), pytest.raises(Killed):
         take_turn(tenant_env, session_id, [])
@@ -84,7 +87,7 @@ def kill(tenant_env: TenantEnv, session_id: SessionId | None, number: int) -> No
 
 @pytest.fixture
 def step(request: pytest.FixtureRequest) -> int:
-    """Return the step between tested calls: 4 on moto, 1 on DynamoDB Local."""
+    """The distance between two tested calls: 4 on moto, 1 on DynamoDB Local."""
     return 4 if request.config.getoption("--dynamodb") == "moto" else 1
 
 
@@ -114,7 +117,7 @@ def sessions_of(tenant_env: TenantEnv) -> set[SessionId]:
 
 
 def test_recovers_after_the_sweeper_is_killed(tenant_env: TenantEnv, step: int) -> None:
-    """The next sweep finishes the work."""
+    """The next sweep ends the run of the turn."""
     number, died = 0, True
     while died:
         session_id = session_id_of(tenant_env.talk("first"))

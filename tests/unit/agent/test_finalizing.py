@@ -1,4 +1,4 @@
-"""Ending a turn after the table failed, after the sweeper ended the turn, or after the session was taken over."""
+"""The end of a turn after a failure of the table, after the sweeper ended the turn, or after another turn took over."""
 
 from collections.abc import Callable
 from typing import Any
@@ -111,13 +111,13 @@ def test_reports_an_unexpected_error_without_its_text(tenant_env: TenantEnv) -> 
 
 
 def stored_then(tenant_env: TenantEnv, then: Callable[[], object]) -> Turn:
-    """Return a turn that calls `then` in the middle of its answer, after its first events were stored."""
+    """Return a turn that calls `then` in the middle of its answer, after the first events were stored."""
     tenant_env.model.say("One, ", lambda: tenant_env.clock.advance(3), "two, ", then, "three, ", "four.")
     return tenant_env.begin()
 
 
 def die(tenant_env: TenantEnv, turn: Turn) -> list[RunEvent]:
-    """Read a turn's events until its process is killed, before it ends the run."""
+    """Read the first four events of a turn, then stop, as if the process had been killed. Return the events."""
     seen: list[RunEvent] = []
     reader = turn.events()
     for event in reader:
@@ -204,7 +204,7 @@ def test_a_worker_after_its_lease_does_not_end_its_run_again(tenant_env: TenantE
 
 @pytest.mark.parametrize("call", range(8))
 def test_worker_and_sweeper_end_a_run_once_in_any_order(tenant_env: TenantEnv, call: int) -> None:
-    """Only one of them ends the run, and run and ledger agree."""
+    """Either the worker or the sweeper ends the run, and the run equals its ledger entry."""
     turn = stored_then(tenant_env, lambda: None)
     reader = turn.events()
     events = [next(reader) for _ in range(5)]

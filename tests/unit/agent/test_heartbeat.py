@@ -1,6 +1,6 @@
-"""The heartbeat renews leases, detects cancellations and enforces the time limit.
+"""The lease heartbeat renews leases, detects cancellations and enforces the time limit.
 
-It stops if the table is unavailable.
+It stops the turn if the table is unavailable for longer than the lease.
 """
 
 import threading
@@ -96,7 +96,7 @@ def test_loses_a_run_that_was_ended_elsewhere(tenant_env: TenantEnv, run: Run, r
 
 
 def test_continues_after_stopping_the_turn_at_its_time_limit(tenant_env: TenantEnv, run: Run) -> None:
-    """The lease is needed until the turn is recorded."""
+    """The heartbeat must renew the lease until the end of the turn is recorded."""
     recorder = Recorder()
     heartbeat = heartbeat_of(tenant_env, run, deadline=time.monotonic() + 0.05, renew_seconds=0.0)
     with tenant_env.intercepted(recorder), beating(heartbeat) as signal:
@@ -142,7 +142,7 @@ def test_continues_after_an_unexpected_error(tenant_env: TenantEnv, run: Run) ->
 
 
 def test_a_turn_is_cancelled_through_the_table(tenant_env: TenantEnv) -> None:
-    """Covers all steps from the cancelling request in another process to the closed model call."""
+    """Another process requests the cancellation. The heartbeat detects the request, and the model call is closed."""
     tenant_env.model.say(
         "One, ", lambda: tenant_env.runs().request_cancel(turn.run.id), lambda: turn.signal.wait(5), "two"
     )

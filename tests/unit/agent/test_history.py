@@ -1,4 +1,4 @@
-"""The history that is sent to a model: the newest whole turns that fit."""
+"""The history that is sent to a model: the newest complete turns that fit."""
 
 from datetime import timedelta
 
@@ -39,12 +39,12 @@ def test_keeps_a_failed_turn() -> None:
 
 
 def test_omits_a_question_without_an_answer() -> None:
-    """Otherwise the model would answer it again, and a question that caused a failure would cause it again."""
+    """Otherwise the model would answer the old question, and a question that caused a failure could cause another."""
     assert texts([turn(3, "now", "c"), turn(2, "poison"), turn(1, "a", "b")]) == ["a", "b", "now", "c"]
 
 
 def rounds(number: int, count: int, result: str = "2") -> Run:
-    """Return a turn with that number of rounds of tool calls."""
+    """Return a turn with `count` rounds of tool calls."""
     steps = [
         message
         for at in range(count)
@@ -68,7 +68,7 @@ def test_many_short_turns_are_shown() -> None:
 
 
 def test_omits_tool_rounds_of_a_newest_turn_that_is_too_large() -> None:
-    """Without any part of the previous turn, the model would contradict it."""
+    """Without the text of the previous turn, the model could contradict its own answer."""
     found = select_history([rounds(2, 50, "x" * 50_000), rounds(1, 1)])
     assert [message.text for message in found if message.text] == ["q1", "a1", "q2", "a2"]
     assert len(found) == 4 + 2
@@ -89,7 +89,7 @@ def test_at_most_100_000_tokens() -> None:
 
 
 def test_omits_all_turns_older_than_one_that_does_not_fit() -> None:
-    """A gap in a conversation is worse than a missing beginning."""
+    """The history omits only the oldest turns, so that it has no gap."""
     runs = [turn(3, "new", "answer"), turn(2, "x" * TOKENS_MAX * 5, "answer"), turn(1, "old", "answer")]
     assert texts(runs) == ["new", "answer"]
 

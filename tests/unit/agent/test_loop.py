@@ -1,4 +1,4 @@
-"""The agent loop calls model and tools until the answer is complete. Its messages are always a valid history."""
+"""The agent loop calls the model and tools until the answer is complete. Its messages are always a valid history."""
 
 import threading
 
@@ -19,7 +19,7 @@ def bench() -> LoopBench:
 
 
 def run(loop: AgentLoop) -> list[str]:
-    """Run a loop to its end. Return its events, and assert that they have the same text as its messages."""
+    """Run a loop to its end, and return its events as texts. Assert that `loop.text` is the text of the messages."""
     shown = [show(event) for event in loop.run()]
     assert loop.text == answer_text(loop.messages)
     return shown

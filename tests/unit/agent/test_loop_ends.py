@@ -23,7 +23,7 @@ def noted(made: list[str]) -> str:
 
 
 def run(loop: AgentLoop) -> list[str]:
-    """Run a loop to its end. Return its events, and assert that they have the same text as its messages."""
+    """Run a loop to its end, and return its events as texts. Assert that `loop.text` is the text of the messages."""
     shown = [show(event) for event in loop.run()]
     assert loop.text == answer_text(loop.messages)
     return shown
@@ -153,7 +153,7 @@ def test_messages_can_be_shown_to_a_model_again(bench: LoopBench) -> None:
 
 
 def test_each_call_is_priced_by_itself() -> None:
-    """Above 100 000 prompt tokens a call costs five times as much. Two small calls never reach that price."""
+    """A call with more than 100 000 prompt tokens costs five times as much. The prompts of two calls are not added."""
     bench = LoopBench(ScriptedModel())
     bench.model.say("A", calls("calculator", expression="1"), used=Usage(60_000, 10))
     bench.model.say("B", used=Usage(60_000, 10))

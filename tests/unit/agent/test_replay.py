@@ -1,4 +1,7 @@
-"""Replay of a run's events: from any sequence number, a client gets each missing event once, and an end event."""
+"""The replay of a run's events.
+
+From any sequence number, a client receives each missing event once, and then an end event.
+"""
 
 import random
 from collections.abc import Callable
@@ -15,7 +18,7 @@ from tests.builders.tenant_env import TenantEnv, run_id_of
 
 
 def talk_slowly(tenant_env: TenantEnv, *, pieces: int = 6) -> list[RunEvent]:
-    """Run a turn whose events are in batches, in the tail, and in the outcome."""
+    """Run a turn that stores events in batches, in the run's tail and in its outcome. Return the events."""
     answer: list[str | Callable[[], object]] = []
     for number in range(pieces):
         answer += [f"{number} ", lambda: tenant_env.clock.advance(0.9)]
@@ -97,9 +100,9 @@ def test_following_stops_at_its_time_limit(tenant_env: TenantEnv) -> None:
 
 
 def killed(tenant_env: TenantEnv, *, seen: int) -> list[RunEvent]:
-    """Run a turn whose process is killed after the client has received that number of events.
+    """Run a turn that is killed after its client received `seen` events, and sweep it. Return the received events.
 
-    Its first batch is stored.
+    The first batch of events is stored.
     """
     tenant_env.model.say("a", "b", lambda: tenant_env.clock.advance(3), "c", *["d"] * 20)
     reader = tenant_env.begin().events()
@@ -112,10 +115,7 @@ def killed(tenant_env: TenantEnv, *, seen: int) -> list[RunEvent]:
 
 @pytest.mark.parametrize("seen", range(4, 12))
 def test_a_client_of_a_dead_worker_always_gets_an_end(tenant_env: TenantEnv, seen: int) -> None:
-    """The client may have received more events than were stored.
-
-    Three events are stored, so the last stored number is 4.
-    """
+    """The client may have received more events than were stored. The last stored event has the number 4."""
     events = killed(tenant_env, seen=seen)
     replay = Replay(tenant_env.runs(), run_id_of(events), seen)
     rest = list(replay.read())
@@ -126,7 +126,7 @@ def test_a_client_of_a_dead_worker_always_gets_an_end(tenant_env: TenantEnv, see
 
 @pytest.mark.parametrize("seen", range(4, 12))
 def test_a_client_of_a_dead_worker_gets_the_end_twice_at_most(tenant_env: TenantEnv, seen: int) -> None:
-    """An EventSource reconnects with its last number until it gets 204."""
+    """An `EventSource` reconnects with its last event id until it receives a 204 response."""
     run_id, numbers = run_id_of(killed(tenant_env, seen=seen)), [seen]
     while rest := tenant_env.replay(run_id, after=numbers[-1]):
         numbers += [event.sequence for event in rest]

@@ -1,4 +1,4 @@
-"""Starting a turn: which turn gets the session, which turn waits, and that a rejected turn leaves no data."""
+"""The start of a turn: which turn takes the session, which turn waits, and that a rejected turn writes nothing."""
 
 from datetime import timedelta
 from typing import Any
@@ -26,7 +26,7 @@ from tests.builders.wires import Kill, Killed, Outage, Recorder, Send
 
 
 def begin_dead(tenant_env: TenantEnv, session_id: SessionId) -> Turn:
-    """Start a turn whose worker was killed."""
+    """Start a turn that is never executed, as if its worker had been killed."""
     return begin_again(tenant_env, session_id)
 
 
@@ -148,7 +148,7 @@ def test_takes_a_session_that_an_ended_turn_still_holds(tenant_env: TenantEnv, s
 
 
 def take_without_a_run(tenant_env: TenantEnv, session_id: SessionId) -> None:
-    """Kill a worker after it takes the session and before it records its run."""
+    """Kill a worker after it took the session and before it records its run."""
     tenant_env.clock.advance(1)
     reads_and_the_taking = 4
     with tenant_env.intercepted(Kill(reads_and_the_taking, applied=False)), pytest.raises(Killed):
@@ -176,7 +176,7 @@ def test_the_minute_counts_whole(tenant_env: TenantEnv, session_id: SessionId) -
 
 
 def test_a_worker_that_was_paused_before_recording_gives_up(tenant_env: TenantEnv, session_id: SessionId) -> None:
-    """Otherwise it could run in a session that another turn has taken over."""
+    """Otherwise the worker could run in a session that another turn has taken over."""
 
     def sleep_after_taking(operation: str, _arguments: object, send: Send) -> Any:
         answer = send()
@@ -192,7 +192,7 @@ def test_a_worker_that_was_paused_before_recording_gives_up(tenant_env: TenantEn
 
 
 def test_mints_a_greater_run_id_if_the_clock_is_behind(tenant_env: TenantEnv, session_id: SessionId) -> None:
-    """A new run id is greater than the last one, which came from a clock that is two seconds ahead."""
+    """The last run id of the session was created with a clock that was two seconds ahead."""
     tenant_env.clock.advance(2)
     last = session_of_last(tenant_env, session_id)
     tenant_env.clock.advance(-2)

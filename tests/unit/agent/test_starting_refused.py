@@ -71,7 +71,7 @@ def test_a_session_deleted_while_waiting_is_not_found(tenant_env: TenantEnv, ses
 
 
 def writes_fail(which: int, *, applied: bool) -> Callable[[str, Any, Send], Any]:
-    """Make write number `which` fail, or lose only its reply."""
+    """Return an interceptor that fails write number `which` (from 0). If `applied` is true, only its reply is lost."""
     made = 0
 
     def fail(operation: str, _arguments: object, send: Send) -> Any:

@@ -1,4 +1,4 @@
-"""Conditions that stop a loop before its model ends: limits, failures, and cancellation at any point."""
+"""Conditions that stop an agent loop early: limits, failures, and a cancellation at any point."""
 
 import threading
 from dataclasses import replace
@@ -49,7 +49,7 @@ def test_stops_at_the_iteration_limit_with_all_calls_answered(bench: LoopBench) 
 
 
 def test_never_exceeds_the_money_limit(bench: LoopBench) -> None:
-    """A call costs 100 × 100 + 20 × 500 nano-dollars here. Its maximum cost must be available before the call."""
+    """A call costs 100 × 100 + 20 × 500 nano-dollars. Before a call, the loop checks the maximum cost of the call."""
     ask_for_ever(bench)
     loop = bench.loop(max_cost_nanos=3_000_000, max_iterations=200)
     run(loop)

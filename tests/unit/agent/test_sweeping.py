@@ -1,4 +1,4 @@
-"""Sweeping the slots of killed workers, with and without a recorded run."""
+"""The sweeper releases or settles the slots of killed workers, with and without a recorded run."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ LONG = SLOT_LEASE_SECONDS + SLOT_GRACE_SECONDS + 3
 
 
 def die_after_admission(tenant_env: TenantEnv, session_id: SessionId | None = None) -> None:
-    """Kill a turn after the batch read, optionally the history, and the admission."""
+    """Start a turn that is killed after its admission and before its run is recorded."""
     tenant_env.clock.advance(1)
     reads = 2 if session_id else 1
     with tenant_env.intercepted(Kill(reads, applied=True)), pytest.raises(Killed):
@@ -31,7 +31,7 @@ def die_after_admission(tenant_env: TenantEnv, session_id: SessionId | None = No
 
 @pytest.mark.parametrize("writes", range(3))
 def test_releases_the_slots_of_a_key(tenant_env: TenantEnv, writes: int) -> None:
-    """The turn is killed after the batch read, after the write of the key's item, or after the tenant item's write."""
+    """The turn is killed after the batch read, or after the write to the key's item or the tenant's item."""
     tenant_env.talk("first")
     limit_key(tenant_env, requests_per_day=3, cost_per_month=1_000_000_000)
     tenant_env.clock.advance(1)
@@ -82,7 +82,7 @@ def test_releases_a_slot_without_a_run_and_its_reservation(tenant_env: TenantEnv
 
 
 def test_settles_a_slot_to_the_ledger_entry_of_its_run(tenant_env: TenantEnv) -> None:
-    """For example, the session was deleted during the run, and the worker was killed after writing the ledger entry."""
+    """The worker is killed after it wrote the ledger entry, and the session is deleted with its run."""
     turn = tenant_env.begin()
     recorded: list[str] = []
 

@@ -120,7 +120,7 @@ def test_completes_once_if_every_reply_is_lost(tenant_env: TenantEnv) -> None:
 
 
 def test_the_calls_of_a_short_turn(tenant_env: TenantEnv) -> None:
-    """Makes one parallel batch of reads before the first token, and only the writes that the final order requires."""
+    """A turn makes two parallel reads, three writes before its first event, and four writes at its end."""
     session_id = session_id_of(tenant_env.talk())
     recorder = Recorder()
     tenant_env.clock.advance(1)

@@ -1,4 +1,4 @@
-"""Turns that fail, are cancelled or reach their time limit, and the data that is stored of them."""
+"""Turns that fail, are cancelled or reach their time limit, and the data that they store."""
 
 import random
 from typing import Any

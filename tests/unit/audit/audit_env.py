@@ -1,4 +1,4 @@
-"""An audit on an empty table, with a manual clock."""
+"""An audit service on an empty table, with a manual clock."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ class AuditEnv:
         return make_query(now=self.clock(), **wishes)  # type: ignore[arg-type] # texts only
 
     def pages(self, query: AuditQuery, limit: int) -> Iterator[list[AuditEvent]]:
-        """Yield all pages in order by following the cursors."""
+        """Yield the events of a query page by page."""
         position = None
         while True:
             page = self.audit().list(query, PageRequest(limit, position))

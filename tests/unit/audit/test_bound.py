@@ -1,4 +1,4 @@
-"""Limits on audited rejections: one per kind and minute, a maximum per tenant, and a maximum per process."""
+"""Limits on audited rejections: one event per kind and minute, a maximum per tenant, and a maximum per process."""
 
 from datetime import timedelta
 

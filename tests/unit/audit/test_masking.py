@@ -1,4 +1,4 @@
-"""Which values are masked and which remain readable. Masking is fast and idempotent for any text."""
+"""Masking: which values are masked, and which remain readable. Masking is fast and idempotent for any text."""
 
 import json
 import string
@@ -13,7 +13,7 @@ SEPARATORS = st.sampled_from(["", " ", "-"])
 
 
 def with_luhn(digits: str) -> str:
-    """Return the digits with their Luhn check digit. Independent of the tested code."""
+    """Return the digits followed by their Luhn check digit, which is computed independently of the tested code."""
     for check in "0123456789":
         total = 0
         for position, digit in enumerate(reversed(digits + check)):

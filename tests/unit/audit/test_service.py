@@ -134,7 +134,7 @@ def test_an_empty_export_has_the_column_names(audit_env: AuditEnv) -> None:
 )
 def test_rejects_invalid_queries(name: str, wishes: dict[str, object]) -> None:
     with pytest.raises(ValidationFailed) as refused:
-        make_query(now=NOON, **wishes)  # type: ignore[arg-type] # the point
+        make_query(now=NOON, **wishes)  # type: ignore[arg-type] # invalid on purpose
     errors = refused.value.extensions["errors"]
     assert isinstance(errors, list)
     assert errors[0]["loc"] == ["query", name]

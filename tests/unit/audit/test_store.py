@@ -1,4 +1,4 @@
-"""Audit events in the table: no duplicates, newest first, by time, type and principal, across days and pages."""
+"""Lists of audit events: newest first, without duplicates, filtered by time, type and principal, and in pages."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -22,7 +22,7 @@ def audit_env(physical_table: PhysicalTable) -> AuditEnv:
 
 
 def fill(audit_env: AuditEnv) -> list[str]:
-    """Record 24 events over four days with a gap of two days. Return their marks, newest first."""
+    """Record 24 events over four days, with a gap of two days. Return the `mark` of each event, newest first."""
     marks = []
     for number in range(24):
         audit = audit_env.audit(ANN if number % 2 else BOB)

@@ -1,4 +1,4 @@
-"""The thread that runs a turn continues to the end even if the reader of its events stops."""
+"""The thread that runs a turn continues to the end, even if the reader of its events stops."""
 
 import asyncio
 import threading
@@ -89,7 +89,7 @@ def test_continues_the_turn_without_a_reader(tenant_env: TenantEnv, seen: int) -
 
 
 def test_continues_the_turn_after_the_event_loop_closed(tenant_env: TenantEnv) -> None:
-    """The server is stopped during a turn."""
+    """This occurs if the server stops during a turn."""
     tenant_env.model.say(*(f"{number} " for number in range(MANY)))
     turn = tenant_env.begin()
 
@@ -112,7 +112,7 @@ def test_continues_if_the_event_loop_closes_with_a_pending_event(
         return TurnWorker(turn)
 
     loop.run_until_complete(begin())
-    time.sleep(0.05)  # the turn passes an event to a loop that does not run
+    time.sleep(0.05)  # the turn passes an event to an event loop that is not running
     loop.close()
     until(is_over)
     assert has_ended(tenant_env, turn)

@@ -1,4 +1,4 @@
-"""The check reports a missing, outdated or failing tool in one line."""
+"""The check of required tools reports a missing, outdated or failing tool in one line."""
 
 from pathlib import Path
 

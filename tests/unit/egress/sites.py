@@ -22,7 +22,7 @@ type Answer = Callable[[socket.socket, bytes], None]
 
 
 def say(status: int, body: bytes = b"", **headers: str) -> Answer:
-    """Return an HTTP response with a status, headers (with `_` for `-`) and a body."""
+    """Return an answer that sends this HTTP response. In the names of `headers`, write `_` for `-`."""
     lines = [f"HTTP/1.1 {status} Said", f"content-length: {len(body)}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return lambda line, _: line.sendall("\r\n".join([*lines, "", ""]).encode() + body)
@@ -107,7 +107,7 @@ def client_of(names: Names, *, tls: ssl.SSLContext | None = None, rules: Rules =
 
 
 def here(*names: str) -> Names:
-    """Return a resolver that resolves every name to this machine."""
+    """Return a resolver that resolves these names to 127.0.0.1."""
     return Names({name: [["127.0.0.1"]] for name in names})
 
 

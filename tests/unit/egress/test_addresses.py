@@ -1,4 +1,4 @@
-"""Which addresses outgoing calls may connect to."""
+"""The IP addresses to which outgoing calls may connect."""
 
 from ipaddress import IPv4Address, IPv6Address
 

@@ -1,4 +1,4 @@
-"""Responses that are too long, too slow or missing fail with the correct error."""
+"""Outgoing calls fail with the correct error if a response is too long, too slow or missing."""
 
 import socket
 import threading
@@ -17,7 +17,7 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
 
 
 def fail(*answers: Answer, seconds: float = 5, bytes_max: int = 1_000) -> OutboundFailed:
-    """Return the error of a call that gets these responses."""
+    """Assert that a call fails if the server sends these answers. Return the error."""
     with Site(list(answers)).open() as site:
         url = f"http://site.example:{site.port}/"
         request = OutboundRequest("GET", url, seconds_max=seconds, bytes_max=bytes_max)
@@ -34,7 +34,7 @@ def endless(line: socket.socket, _: bytes) -> None:
 
 
 def drip(head: bytes) -> Answer:
-    """Return a response that sends one byte at a time without end."""
+    """Return an answer that sends `head` and then an endless body, one byte at a time."""
 
     def answer(line: socket.socket, _: bytes) -> None:
         line.sendall(head)

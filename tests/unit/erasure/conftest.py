@@ -1,4 +1,4 @@
-"""Two tenants that were registered three days ago."""
+"""Fixtures of the erasure tests: two tenants that were registered three days ago."""
 
 from datetime import timedelta
 

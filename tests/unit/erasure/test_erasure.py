@@ -1,4 +1,4 @@
-"""A tenant's erasure under interruptions and concurrent activity."""
+"""The erasure of a tenant, with interruptions and concurrent activity."""
 
 import json
 import random
@@ -26,11 +26,11 @@ from tests.builders.ledger import build_entry
 from tests.builders.tenant_env import OTHER_TENANT, TENANT, TenantEnv, context_of
 from tests.builders.wires import Kill, Killed, Send
 
-pytestmark = pytest.mark.timeout(300)  # thousands of items on DynamoDB Local, beside other tests
+pytestmark = pytest.mark.timeout(300)  # thousands of items on DynamoDB Local, in parallel with other tests
 
 
 def noise(seed: int) -> str:
-    """Return text that does not compress below 32 kB."""
+    """Return text that cannot be compressed to less than 32 kB."""
     draw = random.Random(seed)
     return "".join(chr(draw.randrange(0x4E00, 0x9FFF)) for _ in range(30_000))
 
@@ -87,7 +87,7 @@ def test_a_turn_that_runs_is_stopped_and_leaves_only_its_cost(tenant_env: Tenant
     turn.heartbeat.poll_seconds = 0.01
     events = list(turn.events())
     assert swept == [ErasureReport(waiting=1)]
-    run = tenant_env.run_of(events)  # the first pass has left it to its worker
+    run = tenant_env.run_of(events)  # the first pass left the run to its worker
     assert (run.status, erasing.failed) == ("cancelled", [])
     cost = tenant_env.entry_of(run.id).cost_nanos
     erasing.clock.advance(QUIET_SECONDS)
@@ -118,7 +118,7 @@ def test_a_turn_that_was_never_closed_is_erased_in_the_end(tenant_env: TenantEnv
 
 
 def test_a_worker_that_lost_its_run_to_the_erasure_leaves_nothing(tenant_env: TenantEnv, erasing: Erasing) -> None:
-    """The turn read the tenant before the deletion and was recorded late, so its session was erased during the turn."""
+    """The turn starts before the deletion. Its session, run and admission items are erased while it is running."""
     late = delete_between_passes(tenant_env, erasing)
     tenant_env.model.say("One, ", late, "two, ", lambda: tenant_env.clock.advance(10), "three.")
     list(tenant_env.begin().events())
@@ -127,7 +127,7 @@ def test_a_worker_that_lost_its_run_to_the_erasure_leaves_nothing(tenant_env: Te
 
 
 def delete_between_passes(tenant_env: TenantEnv, erasing: Erasing) -> Callable[[], None]:
-    """Return a function that deletes the tenant, runs a sweep, and deletes its session, run and admission items."""
+    """Return a function that deletes the tenant, runs a sweep, and erases the session, run and admission items."""
 
     def act() -> None:
         delete(erasing)
@@ -242,7 +242,7 @@ def test_a_long_session_takes_several_steps(
 
 
 def unprocessed_once() -> Callable[[str, dict[str, Any], Send], Any]:
-    """Return an interceptor that leaves the first request of each batch unprocessed once."""
+    """Return an interceptor that returns the first request of each batch as unprocessed, once."""
     met: set[str] = set()
 
     def leave(operation: str, arguments: dict[str, Any], send: Send) -> Any:

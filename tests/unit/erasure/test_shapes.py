@@ -1,6 +1,6 @@
-"""Every type of item key is erased with its tenant or listed as unrelated.
+"""Items with every type of key are erased with their tenant, unless the type is listed as unrelated.
 
-A new type fails this test until it is listed.
+A new type of key fails the tests until it is listed in tests/builders/shapes.py.
 """
 
 import inspect
@@ -16,12 +16,12 @@ from tests.builders.erasing import Erasing, assert_erased
 from tests.builders.shapes import EMAIL, OF_A_USER, PARTS, PLATFORMS, STAYS, TENANTS, UNRELATED, USER, WHILE_IT_LASTS
 from tests.builders.tenant_env import OTHER_TENANT, TENANT
 
-pytestmark = pytest.mark.timeout(300)  # thousands of items on DynamoDB Local, beside other tests
+pytestmark = pytest.mark.timeout(300)  # thousands of items on DynamoDB Local, in parallel with other tests
 MODULES = (keys, provider_keys, throttle_keys)
 
 
 def shapes_of(module: ModuleType) -> set[str]:
-    """Return the public functions of a module of keys."""
+    """Return the names of a module's public functions, which build keys."""
     short = module.__name__.rpartition(".")[2]
     functions = inspect.getmembers(module, inspect.isfunction)
     return {f"{short}.{name}" for name, made in functions if made.__module__ == module.__name__ and name[0] != "_"}

@@ -1,4 +1,4 @@
-"""The sweeper's handler: what it closes, counts and logs."""
+"""The handler of the sweeper: which runs it closes, what it counts, and what it logs."""
 
 import pytest
 from atrium.quotas.model import SLOT_LEASE_SECONDS

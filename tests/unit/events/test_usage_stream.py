@@ -20,7 +20,7 @@ TOTAL = SumKey(date(2026, 11, 21), "TOTAL")
 
 
 def deliver(table: PhysicalTable, *records: dict[str, Any]) -> list[str]:
-    """Pass records to the handler. Return the sequence numbers that it reports."""
+    """Call the handler with these records. Return the sequence numbers that it reports for a retry."""
     answer = count_changes(build_runtime(table=table)(), {"Records": list(records)})
     return [str(failure["itemIdentifier"]) for failure in answer["batchItemFailures"]]
 

@@ -1,4 +1,4 @@
-"""The level of our logger is LOG_LEVEL. Lambda's log level is never above INFO, because it would drop metrics."""
+"""Our logger uses LOG_LEVEL. Lambda's log level is never above INFO, because a higher level would drop metrics."""
 
 import logging
 

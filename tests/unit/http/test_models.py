@@ -1,4 +1,4 @@
-"""The field types of request bodies accept exactly their format."""
+"""The field types of request bodies accept only values in their format."""
 
 from datetime import UTC, datetime
 from decimal import Decimal

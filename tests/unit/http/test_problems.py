@@ -1,4 +1,4 @@
-"""Every error of the error catalogue renders as a problem without internal details."""
+"""Every error of the error catalogue is rendered as a problem response without internal details."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Every text, number, list and object of a request body has a size limit, so stored data is limited."""
+"""Every text, number, list and object in a request body has a size limit, so stored data is limited."""
 
 from typing import Any
 
@@ -17,13 +17,13 @@ OWN_BOUNDS = {"_check_free_json", "_read"}  # validators of free JSON and of the
 
 
 def names_of(above: tuple[Schema, ...]) -> set[str]:
-    """Return the names of the validators around a schema."""
+    """Return the names of the validator functions that enclose a schema."""
     functions = [schema["function"]["function"] for schema in above if schema["type"].startswith("function")]
     return {getattr(function, "func", function).__name__ for function in functions}
 
 
 def outermost(found: RequestField, above: tuple[Schema, ...]) -> SchemaValidator:
-    """Return the validator of a whole value: the schema below the last object or list that contains it."""
+    """Return a validator of the innermost list element or object field that contains a value."""
     holders = [
         at for at, schema in enumerate(above) if schema["type"] in {"model-fields", "model-field", "list", "dict"}
     ]

@@ -12,7 +12,7 @@ ELSEWHERE = {"claim_mapping"}  # its `name` is the name of a token claim
 
 
 def outermost(found: RequestField, above: tuple[Schema, ...]) -> SchemaValidator:
-    """Return the validator of the whole field: the schema below the last field of a model."""
+    """Return a validator of the innermost model field that contains a text."""
     return found.validator(next(schema for schema in reversed(above) if schema["type"] == "model-field")["schema"])
 
 

@@ -1,4 +1,4 @@
-"""An encrypted stored answer can be decrypted only with the same credential and key, for the same call."""
+"""An encrypted saved response can be decrypted only with the same credential, idempotency key and request digest."""
 
 import pytest
 from atrium.http.saved_answers import seal, unseal

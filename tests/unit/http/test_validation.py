@@ -1,4 +1,4 @@
-"""Validation errors: each kind of error that a request can cause has a message that we wrote."""
+"""Validation errors: every kind of error that a request can cause has a message of its own."""
 
 import json
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from pydantic_core import ValidationError
 
 from tests.builders.request_fields import RequestField, Schema, nodes, request_fields
 
-# Error types that each type of schema can report, without the errors of its limits.
+# Type of schema -> the error types that it can report, without the errors of its limits.
 KINDS: dict[str, set[str]] = {
     "str": {"string_type", "string_unicode"},
     "int": {"int_type", "int_parsing", "int_parsing_size", "int_from_float"},
@@ -50,7 +50,7 @@ JSON = st.recursive(
 
 
 def kinds_of(schema: Schema) -> Iterator[str]:
-    """Yield the error types of a schema. Raise `KeyError` for a type of schema that this table lacks."""
+    """Yield the error types of a schema. Raise `KeyError` if the type of the schema is not in `KINDS`."""
     yield from KINDS[schema["type"]]
     for (kind, bound), reported in BOUNDS.items():
         if kind == schema["type"] and bound in schema:

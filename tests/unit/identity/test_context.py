@@ -1,4 +1,4 @@
-"""API Gateway does not change the authorizer's context."""
+"""The authorizer's context can be read back after API Gateway has converted its values to strings."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from tests.builders.gateway import TENANT_ID, platform_fields, tenant_fields
 
 
 def carried(fields: dict[str, str | int | bool]) -> dict[str, str]:
-    """Return the values in the form in which API Gateway passes them."""
+    """Return the values as strings, as API Gateway passes them."""
     return {name: str(value) for name, value in fields.items()}
 
 

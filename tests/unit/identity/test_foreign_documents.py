@@ -1,4 +1,4 @@
-"""Documents of other servers: an optional member may also be null."""
+"""JSON documents of other servers, in which an optional member may be missing or null."""
 
 import json
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ JSON = st.recursive(
 
 
 def sign(claims: Mapping[str, Any], header: Mapping[str, Any]) -> str:
-    """Sign a token with null members. The library would omit them."""
+    """Return a signed token that keeps members whose value is null. The JWT library would omit these members."""
     from atrium.kernel.crypto import encode_base64url
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
     from cryptography.hazmat.primitives.hashes import SHA256

@@ -1,4 +1,4 @@
-"""The text format of one-time tokens. It names the user, and any changed character makes it invalid."""
+"""The text format of one-time tokens. A token names its user, and is invalid if any character is changed."""
 
 from atrium.audit.masking import mask_text
 from atrium.identity.users.one_time_token import TEXT_MAX, OneTimeToken, mint_one_time_token, parse_one_time_token

@@ -1,4 +1,4 @@
-"""Which passwords are accepted, and how they are stored."""
+"""Passwords and email addresses: which are accepted, and how passwords are stored."""
 
 import pytest
 from atrium.identity.users.model import read_email, same_address

@@ -1,4 +1,4 @@
-"""Access decisions about a credential from the items of the table."""
+"""Access decisions about a credential, based on items of the table."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The text format of times: RFC 3339 with milliseconds, in UTC. The text sorts by time."""
+"""The text format of times: RFC 3339 in UTC with milliseconds. The order of the texts is the order of the times."""
 
 from datetime import UTC, datetime, timedelta, timezone
 

@@ -1,4 +1,4 @@
-"""Encodings are one-to-one: only canonical texts are decoded."""
+"""Encodings are one-to-one: only the canonical text of a value can be decoded."""
 
 import pytest
 from atrium.kernel.crypto import (
@@ -40,7 +40,7 @@ def test_base62_rejects_non_canonical_texts(text: str, length: int) -> None:
 
 
 def test_hashes_are_the_standard_ones() -> None:
-    """RFC 4231, test case 2, and FIPS 180-4, empty message."""
+    """The expected values are from RFC 4231 (test case 2) and FIPS 180-4 (empty message)."""
     mac = hmac_sha256(b"Jefe", b"what do ya want for nothing?")
     assert mac.hex() == "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
     assert sha256_hex(b"") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

@@ -1,4 +1,4 @@
-"""The error catalogue: one class per code and status. Internal details are not returned."""
+"""The error catalogue: one class per code and status. Responses contain no internal details."""
 
 import ast
 
@@ -39,7 +39,7 @@ def test_restores_an_unknown_code_as_internal_error() -> None:
 
 
 def test_every_error_is_used() -> None:
-    """Each code has a documentation page, so an unused class would have a page without a use."""
+    """An error class that is not used would have a documentation page for an error that never occurs."""
     sources = [*(ROOT / "layers/core/atrium").rglob("*.py"), *(ROOT / "functions").rglob("*.py")]
     trees = [ast.parse(path.read_text()) for path in sources if path.name != "errors.py"]
     names = {node.id for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name)}

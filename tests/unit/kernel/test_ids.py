@@ -91,6 +91,6 @@ def test_a_run_id_contains_its_session_id() -> None:
 
 @pytest.mark.parametrize("text", ["", "ten_", "ten_x", "7" * 26, f"ten_{'7' + 'z' * 25}"])
 def test_rejects_the_time_of_an_invalid_id(text: str) -> None:
-    """The last example is a ULID with a year after the end of the calendar."""
+    """The last example is a ULID whose time is after the year 9999."""
     with pytest.raises(ValueError, match=r"not a ULID|out of range"):
         read_time(SessionId(text))

@@ -58,7 +58,7 @@ def test_parses_the_accept_header(accept: str, json: float, events: float) -> No
 
 
 def test_no_other_module_parses_media_types() -> None:
-    """A comparison of the header text would reject parameters, or match a longer type by its prefix."""
+    """Comparing the text of the header would reject valid parameters, or accept a longer type with the same prefix."""
     raw = re.compile(
         r'headers\.get\("(?:content-type|accept)"[^\n]*\)(?:\.|\s*==|\s*in\b)|in \w+\.headers\.get\("content-type"'
     )

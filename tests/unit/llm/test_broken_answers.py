@@ -1,4 +1,7 @@
-"""Malformed, endless and error answers of a provider become errors of the model within limits of time and size."""
+"""Malformed answers, endless answers and error responses of a provider cause model errors.
+
+The time and the size of an answer are limited.
+"""
 
 import json
 from typing import Any
@@ -156,7 +159,7 @@ def test_accepts_error_bodies_of_any_format(place: str, error: object) -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_is_not_followed(status: int) -> None:
-    """Otherwise the key and the conversation would be sent to another server."""
+    """A redirect could send the API key and the conversation to another server."""
     asked: list[str] = []
 
     def handle(request: httpx2.Request) -> httpx2.Response:

@@ -1,4 +1,4 @@
-"""Models and prices match the installed SDK, and money is computed exactly."""
+"""Every model is in the installed SDK and has a price. Costs are computed exactly."""
 
 from datetime import UTC, datetime
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""The circuit breaker: when calls may be made, and that containers share its state."""
+"""The circuit breaker: when it permits calls, and how containers share its state."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def clock() -> TurnedClock:
 
 @pytest.fixture
 def breakers(physical_table: PhysicalTable, clock: TurnedClock) -> tuple[CircuitBreaker, CircuitBreaker]:
-    """The breakers of two containers."""
+    """The circuit breakers of two containers, on the same table."""
     table = PlatformTable(physical_table)
     return CircuitBreaker(table, clock), CircuitBreaker(table, clock)
 
@@ -180,9 +180,9 @@ def test_calls_are_made_while_the_table_does_not_answer(
 
 @given(st.lists(st.tuples(st.sampled_from(["call", "outage", "success"]), st.integers(0, 40)), max_size=60))
 def test_a_circuit_is_never_stuck(steps: list[tuple[str, int]]) -> None:
-    """After any sequence of calls, a call is permitted at the latest 30 seconds later.
+    """After any sequence of calls, the circuit permits a call within 30 seconds.
 
-    The state remains in its bounds.
+    Its counters stay within their limits.
     """
     state, now = CircuitState(), 1_000_000
     changes: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The translation of a conversation to requests of Anthropic's API."""
+"""The translation of a conversation into a request to Anthropic's API."""
 
 from atrium.llm.anthropic.wire import message_params, system_blocks, tool_params
 from atrium.llm.model import Block, ModelMessage, ModelRequest, Role, Text, Thinking, ToolResult, ToolSchema, ToolUse

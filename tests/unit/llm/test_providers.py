@@ -1,4 +1,4 @@
-"""The provider of a deployment, and its requests."""
+"""The selection of a deployment's model provider, and the requests that the provider sends."""
 
 import base64
 import json

@@ -38,7 +38,7 @@ def request_of(*messages: ModelMessage, tools: tuple[ToolSchema, ...] = ()) -> M
 
 
 def sent(request: ModelRequest) -> dict[str, Any]:
-    """Return the body of a request as JSON, validated by the rules of Anthropic's API."""
+    """Return the body that is sent for a request, and validate the body against the rules of Anthropic's API."""
     body: dict[str, Any] = {
         "model": request.model,
         "messages": message_params(request),

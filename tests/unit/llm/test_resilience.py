@@ -1,4 +1,4 @@
-"""Fallback models and the circuit breaker around a provider: which model is called, when, and the caller's response."""
+"""A provider with fallback models and a circuit breaker: which model is called, and what the caller receives."""
 
 from typing import Any
 
@@ -154,7 +154,7 @@ def test_circuit_open_is_the_error_without_a_fallback(models: Models) -> None:
 
 
 def test_a_failure_after_reported_usage_is_final(models: Models) -> None:
-    """Arguments of a tool call are charged, though no event has come."""
+    """A provider may report usage before the first event, for example for the arguments of a tool call."""
     models.scripted[OPUS].say(lambda: None, outage())
     stream = models.provider.open(REQUEST, deadline_seconds=9)
     with pytest.raises(ModelFailed):
@@ -164,7 +164,7 @@ def test_a_failure_after_reported_usage_is_final(models: Models) -> None:
 
 @pytest.mark.parametrize("end", ["refused", "closed", "closed before the call"])
 def test_a_trial_without_a_result_leaves_its_place_to_another(models: Models, end: str) -> None:
-    """Otherwise a tenant whose requests are refused could keep the circuit open for all others."""
+    """Otherwise a tenant whose requests are rejected could keep the circuit open for all other tenants."""
     alone = ModelRequest(OPUS, "", REQUEST.messages, 100)
     for _ in range(OUTAGES_MAX):
         models.scripted[OPUS].say(outage())

@@ -90,7 +90,7 @@ def test_translates_errors(failure: ProviderFailure, kind: type[ModelFailed | Mo
         *((ProviderFailure("overloaded_error", status), True) for status in (409, 429, 500, 503, 529)),
         (ProviderFailure("connection_error"), True),
         (ProviderFailure("overloaded_error", 200), True),
-        (ProviderFailure("something new", 200), True),  # the answer had begun, so the request is acceptable
+        (ProviderFailure("something new", 200), True),  # the answer had begun, so the provider had accepted the request
         (ProviderFailure("invalid_request_error", 400, advice=True), True),
         (ProviderFailure("api_error", 500, advice=False), True),  # not retried immediately, but possibly later
         (ProviderFailure("timeout_error", 504), True),

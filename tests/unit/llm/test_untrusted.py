@@ -1,4 +1,4 @@
-"""Invalid data from a provider is repaired, reported to the model, or becomes an error of the model."""
+"""Invalid data from a provider is repaired, is reported to the model, or causes a model error."""
 
 import json
 from typing import Any
@@ -49,7 +49,7 @@ def test_joins_surrogate_pairs_to_valid_utf_8(pieces: tuple[str, ...], told: str
 
 
 def test_drops_the_signature_of_changed_thinking() -> None:
-    """The signature was made for the original text."""
+    """The signature is valid only for the original text."""
     thought = (opened(0, type="thinking", thinking="", signature="s"), piece(0, "thinking_delta", thinking="\ud83d"))
     _, end = answer(START, *thought, closed(0), *said("So.", 1), reason("end_turn"), STOP)
     assert end.content == (Text("So."),)

@@ -1,4 +1,4 @@
-"""Parses the bytes of an answer. An incomplete answer is never treated as complete."""
+"""The parser of a provider's answer, which never treats an incomplete answer as complete."""
 
 import httpx2
 import pytest

@@ -1,4 +1,4 @@
-"""Functions and APIs for tests of the local stack: real processes without an emulator."""
+"""Builders of functions and APIs for tests of the local stack. No emulator is needed."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ def read_clock() -> datetime:
 def stack_function(
     name: str, handler: str, *, timeout_seconds: int = 5, reserved: int | None = None, **variables: str
 ) -> StackFunction:
-    """Return a function in the form in which the emulator describes it."""
+    """Return a deployed function with these environment variables."""
     function = Function(
         logical_id=name,
         name=name,
@@ -45,7 +45,7 @@ def stack_function(
 
 
 def write_source(root: Path, sources: Mapping[str, str]) -> None:
-    """Write files below a folder. Shell scripts are executable."""
+    """Write these files inside a folder, and make shell scripts executable."""
     for name, text in sources.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,13 +55,13 @@ def write_source(root: Path, sources: Mapping[str, str]) -> None:
 
 
 def read_log(root: Path) -> str:
-    """Return the log of a `running` service."""
+    """Return the log of the service that `running` starts in this folder."""
     return (root / "dev.log").read_text()
 
 
 @contextlib.asynccontextmanager
 async def running(root: Path, *functions: StackFunction) -> AsyncIterator[LambdaService]:
-    """Return the log of a `running` service."""
+    """Yield a service with these functions. Afterwards, stop the service and all child processes."""
     with contextlib.closing(StackLog(root / "dev.log", None)) as log:
         children = Children(log)
         named = {item.function.name: item for item in functions}
@@ -74,23 +74,23 @@ async def running(root: Path, *functions: StackFunction) -> AsyncIterator[Lambda
 
 
 def buffered_route(method: str, resource: str, function: str = "echo", authorizer: str | None = None) -> Route:
-    """Return a route whose function returns whole responses."""
+    """Return a route to a function that returns complete responses."""
     return Route(method, resource, authorizer, FunctionIntegration(function, streams=False, timeout_seconds=5))
 
 
 def streaming_route(method: str, resource: str, function: str, *, timeout_seconds: float = 5) -> Route:
-    """Return a route whose function streams."""
+    """Return a route to a function that streams its responses."""
     return Route(method, resource, None, FunctionIntegration(function, streams=True, timeout_seconds=timeout_seconds))
 
 
 def make_api(*routes: Route, responses: Mapping[str, CustomResponse] | None = None, **changes: tuple[str, ...]) -> Api:
-    """Return an API in the stage `dev`."""
+    """Return an API with these routes and the stage `dev`. `changes` may contain `binary_types`."""
     api = Api(api_id="a1b2c3", stage="dev", routes=routes, responses=responses or {}, binary_types=())
     return replace(api, binary_types=changes.get("binary_types", ()))
 
 
 def make_request(method: str = "GET", path: str = "/v1/things", **changes: object) -> GatewayRequest:
-    """Return a request of a client at 203.0.113.7."""
+    """Return a request from a client at 203.0.113.7. `changes` replace fields of the request."""
     request = GatewayRequest(
         method=method,
         path=path,
@@ -105,14 +105,14 @@ def make_request(method: str = "GET", path: str = "/v1/things", **changes: objec
 
 
 def make_call(api: Api, request: GatewayRequest, stage_prefix: str = "") -> Call:
-    """Return a request whose route is known."""
+    """Return the call for a request, with the route that matches the request."""
     match = match_route(api.routes, request.method, request.path)
     assert match is not None
     return Call(api, request, match, stage_prefix)
 
 
 async def until(condition: Callable[[], object], seconds: float = 5) -> None:
-    """Wait until the condition is true."""
+    """Wait until the condition is true. Raise `TimeoutError` after this number of seconds."""
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)

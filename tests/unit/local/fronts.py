@@ -1,4 +1,4 @@
-"""A front server on a free port, with functions that echo requests, decide about access, and stream."""
+"""A front server on a free port, with functions that echo requests, authorize requests, and stream responses."""
 
 import asyncio
 import contextlib
@@ -50,7 +50,7 @@ def handler(event, context):
     context = {"code": code, "tenant_id": "ten_1", "admin": True, "count": 3}
     return {"principalId": "p", "policyDocument": {"Statement": [statement]}, "context": context}
 """
-# Raw ASGI: echoes its headers, sends five chunks, and logs that it reached its end.
+# A raw ASGI application. It echoes the request, sends five chunks, and writes a log line at its end.
 STREAM = """
 import asyncio, json, os
 

@@ -1,4 +1,4 @@
-"""The REST API in SAM's format is parsed into routes, gateway responses and preflights."""
+"""The parser of a REST API in SAM's format: routes, gateway responses and preflight requests."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The description of a running stack."""
+"""The description of a running local stack, as a file and as shell variables."""
 
 import json
 import stat

@@ -1,4 +1,4 @@
-"""Log lines of all sources are parsed into entries."""
+"""Log lines from all sources are parsed into entries."""
 
 import json
 

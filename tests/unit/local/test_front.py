@@ -1,4 +1,4 @@
-"""The front server over HTTP with real functions: routes, answers and error responses."""
+"""The front server over HTTP with real functions: routes, responses and error responses."""
 
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def test_gateways_own_answers(tmp_path: Path) -> None:
             assert (await client.request(method, path)).status_code == 403
         large = await client.post("/v1/open", content=b"x" * (BODY_BYTES_MAX + 1))
         assert large.status_code == 413
-        # More than Lambda accepts, but less than the gateway's limit.
+        # This body is larger than Lambda's limit, but smaller than the gateway's limit.
         assert (await client.post("/v1/open", content=b"x" * (7 * 1024 * 1024))).status_code == 413
 
     visit(tmp_path, work)

@@ -46,7 +46,7 @@ def test_package(tmp_path: Path) -> None:
 
 
 def test_functions_are_not_published() -> None:
-    """The local stack runs the source tree. An alias would be a copy that is not reloaded."""
+    """The local stack runs the source tree. An alias would refer to a copy that is not reloaded."""
     source: Document = {
         "Globals": {"Function": {"AutoPublishAlias": "live", "DeploymentPreference": {}, "Timeout": 5}},
         "Resources": {

@@ -1,4 +1,4 @@
-"""The process of a stack is identified by its id and start time."""
+"""A running stack is identified by its process id and start time."""
 
 import json
 import os

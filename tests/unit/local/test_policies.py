@@ -1,4 +1,4 @@
-"""Evaluation of an authorizer's policy."""
+"""The evaluation of the policy that an authorizer returns."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Environments of a function are leased, shared, started, replaced and ended."""
+"""The pool of a function's environments: how environments are started, leased, replaced and stopped."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ class FakeEnvironment:
 
 @dataclass
 class Factory:
-    """Creates environments, and counts how many start concurrently."""
+    """A factory of environments. `building_most` is the maximum number of concurrent starts."""
 
     seconds: float = 0.0
     failures: list[InitFailed] = field(default_factory=list)

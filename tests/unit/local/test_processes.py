@@ -1,4 +1,4 @@
-"""Child processes end with their process groups, and with the stack, after any kind of exit."""
+"""Child processes and their process groups end when the stack ends for any reason."""
 
 import asyncio
 import contextlib

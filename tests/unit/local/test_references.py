@@ -1,4 +1,4 @@
-"""The check reports unresolved references."""
+"""The check of a packaged template reports references to resources that do not exist."""
 
 from typing import Any
 

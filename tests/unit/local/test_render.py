@@ -1,4 +1,4 @@
-"""Entries are formatted as one line each, without colours in the file and with colours on a terminal."""
+"""Each log entry is formatted as one line, without colours in the file and with colours on a terminal."""
 
 import re
 

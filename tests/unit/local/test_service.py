@@ -1,4 +1,4 @@
-"""Functions run as in Lambda: in separate processes, reused, and replaced when they exit or the source changes."""
+"""Functions run as in Lambda, in separate processes. A process is reused until it exits or the source changes."""
 
 import asyncio
 import json

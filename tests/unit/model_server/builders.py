@@ -1,4 +1,4 @@
-"""Builds requests and parses the bytes of event streams."""
+"""Builders of requests, and a parser for event streams."""
 
 import json
 import random
@@ -42,7 +42,7 @@ def assistant(text: str) -> MessageParam:
 def ask(
     client: anthropic.Anthropic, *messages: str | MessageParam, tools: Sequence[ToolParam] = (), max_tokens: int = 4096
 ) -> Message:
-    """Make one call without a stream. Plain strings are user messages."""
+    """Send a request without streaming, and return the message. A string is a user message."""
     return client.messages.create(
         model=MODEL,
         max_tokens=max_tokens,
@@ -56,7 +56,7 @@ def text_of(message: Message) -> str:
 
 
 def body(*messages: JsonObject | str, **changes: JsonValue) -> JsonObject:
-    """Return a body for plain HTTP, with changed or added fields."""
+    """Return the JSON body of a request. `changes` replace or add fields."""
     listed: list[JsonValue] = [
         {"role": "user", "content": message} if isinstance(message, str) else message
         for message in (messages or ("Hello.",))
@@ -65,7 +65,7 @@ def body(*messages: JsonObject | str, **changes: JsonValue) -> JsonObject:
 
 
 def made_up_texts(count: int) -> list[str]:
-    """Return deterministic texts of up to 40 parts: brackets, names of directives, characters of 1–4 bytes."""
+    """Return reproducible texts of brackets, names of directives, and characters with 1 to 4 bytes."""
     pieces = [
         "[",
         "]",
@@ -92,14 +92,14 @@ def made_up_texts(count: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Frame:
-    """One event in the form in which it was sent."""
+    """A server-sent event with its parsed data."""
 
     name: str
     data: JsonObject
 
 
 def read_frames(stream: bytes) -> list[Frame]:
-    """Parse a stream strictly. It may contain only an `event:` line, a `data:` line and a blank line per event."""
+    """Return the events of a stream. Assert that each event has exactly one `event:` line and one `data:` line."""
     assert stream.endswith(b"\n\n")
     frames = []
     for raw in stream[:-2].split(b"\n\n"):

@@ -1,6 +1,6 @@
-"""A model server in a thread per module, with clients that do not retry.
+"""Fixtures of the model server's tests: a server in a thread for each module, and clients that do not retry.
 
-The module shares its clients, because creating a client reads the machine's certificates (20 ms).
+The tests of a module share the clients, because a new client reads the machine's certificates (20 ms).
 """
 
 import threading
@@ -38,7 +38,7 @@ def open_http(running_server: ModelServer) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def server(running_server: ModelServer) -> Iterator[ModelServer]:
-    """The module's server, with an empty request log."""
+    """The server of the module, with an empty request log."""
     running_server.reset()
     yield running_server
     running_server.wait_until_idle()

@@ -1,4 +1,4 @@
-"""Plain answers: they describe the received request and respect its limits."""
+"""Plain answers describe the received request and stay within its limits."""
 
 import anthropic
 import pytest

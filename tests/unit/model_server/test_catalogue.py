@@ -1,4 +1,4 @@
-"""The models: the models that the installed SDK names, listed in pages."""
+"""The model catalogue: it contains the models of the installed SDK and is listed in pages."""
 
 from typing import get_args
 

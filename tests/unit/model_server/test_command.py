@@ -1,4 +1,4 @@
-"""`python -m infra.local.model_server`: prints its address, exits with 0, and fails if the port is in use."""
+"""`python -m infra.local.model_server` prints its address and serves until a signal, or fails if the port is in use."""
 
 import re
 import signal

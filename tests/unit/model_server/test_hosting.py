@@ -1,4 +1,4 @@
-"""Starting and stopping in a thread: immediate, also during requests, without open threads or ports."""
+"""The server starts and stops in a thread immediately, also during requests, and leaves no thread or port open."""
 
 import threading
 import time

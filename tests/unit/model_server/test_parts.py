@@ -1,4 +1,4 @@
-"""Counting, cutting and splitting never lose or break a character. Blocks have the SDK's fields."""
+"""Texts are counted, cut and split between characters, never within a character. Blocks have the SDK's fields."""
 
 from typing import get_args, get_type_hints
 

@@ -1,4 +1,4 @@
-"""The event stream: its bytes, and the SDK's result of parsing them."""
+"""The event stream: its bytes, and the message that the SDK parses from them."""
 
 import time
 from itertools import pairwise

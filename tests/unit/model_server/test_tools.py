@@ -1,4 +1,4 @@
-"""Tool use: requested by directive, by a plain question or by `tool_choice`, and answered with the results."""
+"""Tool calls are requested by a directive, a plain question or `tool_choice`. The answer contains the tool results."""
 
 import anthropic
 import pytest

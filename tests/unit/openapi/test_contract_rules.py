@@ -16,7 +16,7 @@ from infra.runtime.template import ROOT
 
 type Document = dict[str, Any]
 
-# These routes ignore the header, create nothing, or need a token or password that is valid once.
+# Routes without an idempotency key: they create nothing, or need a password or a token that is valid once.
 WITHOUT_IDEMPOTENCY_KEY = {
     "/v1/limits/check",
     *("/v1/auth/login", "/v1/auth/refresh", "/v1/auth/logout", "/v1/auth/password", "/v1/auth/invitations/accept"),
@@ -48,7 +48,7 @@ def parameters(operation: Document) -> dict[str, Document]:
 
 
 def answer_fields(document: Document, operation: Document) -> set[str]:
-    """Return the fields of a call's successful response."""
+    """Return the names of the fields in an operation's successful response."""
     found: set[str] = set()
     for status in ("200", "201"):
         content = operation["responses"].get(status, {}).get("content", {}).get("application/json", {})
@@ -115,10 +115,7 @@ def test_an_answer_with_a_secret_is_sealed(document: Document) -> None:
 
 
 def test_every_path_is_called_by_tests_of_its_own(document: Document) -> None:
-    """The isolation suite calls every route but checks only permissions.
-
-    Other tests must check the responses of a route.
-    """
+    """The isolation tests call every route but check only permissions. Other tests must check the responses."""
     tests = "\n".join(path.read_text() for path in (ROOT / "tests/integration").rglob("*.py"))
     without = [path for path in document["paths"] if not re.search(_called(path), tests)]
     assert without == []

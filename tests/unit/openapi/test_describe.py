@@ -77,4 +77,4 @@ def test_a_docstring_becomes_summary_and_description() -> None:
     describe(document)
     assert (operation["summary"], operation["description"]) == ("Get a thing", "It may be large.")
     assert answer["description"] == "A thing."
-    assert operation["responses"]["204"]["description"] == "Done. The answer has no body."
+    assert operation["responses"]["204"]["description"] == "Success. The response has no body."

@@ -1,4 +1,4 @@
-"""Every required request part has an example. The check names examples that do not match an operation."""
+"""Every required part of a request has an example. The check reports examples of operations that do not exist."""
 
 import json
 from copy import deepcopy
@@ -43,7 +43,7 @@ def test_an_example_of_an_operation_that_is_gone_is_named(committed: Document) -
 
 
 def test_deleting_has_an_object_of_its_own(committed: Document) -> None:
-    """If an example deleted an object of other examples, their order would matter."""
+    """If an example deleted a resource that other examples use, the order of the examples would matter."""
     for item in committed["paths"].values():
         if "delete" in item and item["delete"]["operationId"] not in WITHOUT:
             named = {each["example"] for each in item["delete"]["parameters"] if "example" in each}

@@ -1,7 +1,4 @@
-"""Merge OpenAPI documents: a definition in two functions must be identical.
-
-Otherwise the error names both functions.
-"""
+"""The merge of the functions' OpenAPI documents. If two functions conflict, the error names both functions."""
 
 import json
 from typing import Any

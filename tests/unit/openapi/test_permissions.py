@@ -1,4 +1,4 @@
-"""The generated page of permissions is complete, and outdated after a change of a route or a role."""
+"""The generated page of permissions is complete. A change to a route's scope makes the page outdated."""
 
 import json
 from pathlib import Path

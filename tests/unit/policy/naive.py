@@ -21,7 +21,7 @@ def concerns(policy: Policy, request: AccessRequest) -> bool:
 
 
 def met(conditions: Conditions, found: Circumstances, *, if_unknown: bool) -> bool:
-    """Evaluate plan and amount conditions. Other tests have examples of the other conditions."""
+    """Return whether the plan and amount conditions are met. Other tests cover the other conditions."""
     if conditions.plan is not None and found.plan not in conditions.plan:
         return False
     if conditions.amount is None:
@@ -33,7 +33,7 @@ def met(conditions: Conditions, found: Circumstances, *, if_unknown: bool) -> bo
 
 
 def allowed(own: list[Policy], request: AccessRequest) -> tuple[bool, set[str]]:
-    """Return whether access is allowed, and the policies that apply."""
+    """Return whether access is allowed, and the ids of the policies that apply."""
     kind = request.resource.split(":", maxsplit=1)[0]
     speaks_for_itself = any(
         resource == "*" or resource.startswith(f"{kind}:")

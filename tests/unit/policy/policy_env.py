@@ -1,4 +1,4 @@
-"""A tenant's policies on an empty table: the service, guards for any caller, and the audit."""
+"""The policies of a tenant on an empty table: the service, guards for any caller, and the audit events."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -80,7 +80,7 @@ class PolicyEnv:
         return PolicyService(self.guard(ADMIN, tenant=tenant), self.clock)
 
     def create(self, **wishes: Any) -> Policy:
-        """Create a policy that allows all actions to all callers, except for the given fields."""
+        """Create a policy that allows all callers all actions. `wishes` replace its fields."""
         self.clock.advance(1)
         fields = {"name": "p", "effect": "allow", "principals": ("*",), "actions": ("*",), "resources": ("*",)}
         return self.service().create(fields | wishes)

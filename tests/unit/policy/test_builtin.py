@@ -1,4 +1,4 @@
-"""The built-in policies and the scopes of the routes agree, for every route with and without its scope."""
+"""The built-in policies and the scopes of the routes agree: every route is tested with and without its scope."""
 
 from collections.abc import Iterator
 from importlib import import_module
@@ -18,7 +18,7 @@ FUNCTIONS = ("admin", "chat", "identity", "platform", "sessions", "usage")
 
 
 def scope_of(root: Dependant) -> str | None:
-    """Return the scope that `require` checks: empty for a route of any credential, None for a public route."""
+    """Return the scope that a route requires: empty if any credential is accepted, None for a public route."""
     scopes = read_scopes(root)
     if scopes is None:
         return None

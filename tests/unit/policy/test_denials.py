@@ -1,4 +1,4 @@
-"""Denials in the audit: equal denials are recorded once a minute, and the number of different denials is limited."""
+"""Denials in the audit log: equal denials are recorded once a minute. The number of different denials is limited."""
 
 from decimal import Decimal
 

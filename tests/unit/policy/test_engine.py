@@ -1,4 +1,4 @@
-"""Policy decisions: compared with a reference implementation, and rule by rule."""
+"""Policy decisions are compared with a reference implementation, and each rule is tested separately."""
 
 from decimal import Decimal
 

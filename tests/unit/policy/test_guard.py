@@ -1,4 +1,4 @@
-"""The guard: rejects and audits denials, reloads policies by version, and never locks out administrators."""
+"""The policy guard rejects and audits denied calls, reloads changed policies, and never locks out administrators."""
 
 from collections import Counter
 from dataclasses import replace

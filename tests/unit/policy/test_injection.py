@@ -1,4 +1,4 @@
-"""Rules for prompt injection: texts that they match, and harmless texts that they do not match."""
+"""The rules that detect prompt injection: texts that match a rule, and harmless texts that match none."""
 
 import pytest
 from atrium.policy.injection import SIGNALS, find_signals

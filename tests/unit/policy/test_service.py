@@ -1,4 +1,4 @@
-"""A tenant's policies: created, changed, deleted, listed, validated, evaluated, and audited."""
+"""The policy service: policies are created, changed, deleted, listed, validated and evaluated. Changes are audited."""
 
 from datetime import timedelta
 from decimal import Decimal

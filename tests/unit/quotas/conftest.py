@@ -1,4 +1,4 @@
-"""The service on an empty table, and a tenant whose counters can be rebuilt."""
+"""Fixtures of the quota tests: the service on an empty table, and a tenant whose counters can be rebuilt."""
 
 import pytest
 

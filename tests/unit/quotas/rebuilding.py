@@ -1,4 +1,4 @@
-"""A tenant whose counters are damaged and rebuilt, with the expected values."""
+"""A tenant whose counters are damaged and rebuilt, and the expected values of the counters."""
 
 import random
 import re
@@ -63,7 +63,7 @@ class RebuildWorld:
             self.mixer.step()
 
     def begin(self) -> None:
-        """Create settled calls, a call that the stream has not delivered, and some open calls."""
+        """Create settled runs, a settled run that the stream has not delivered, and open runs."""
         for _ in range(8):
             self.mixer.admit()
         self.mixer.begin_session()
@@ -118,7 +118,7 @@ class RebuildWorld:
         return read_days(self.table, [TODAY])
 
     def damage(self) -> None:
-        """Make counters and usage aggregates wrong, each in a different way."""
+        """Change counters and usage aggregates to wrong values."""
         for scope in SCOPES:
             item = self.item(scope.id)
             for name in [name for name in sorted(item) if _DATED.search(name)]:
@@ -140,7 +140,7 @@ class RebuildWorld:
 
     @contextmanager
     def between_calls(self, act: Callable[[str], object]) -> Iterator[None]:
-        """Run `act` before each call to the table, except before calls that `act` makes."""
+        """Call `act` before each call to the table within the block, except before the calls that `act` makes."""
 
         def intercept(name: str, send: Callable[[], Any]) -> Any:
             self.memory.intercept = None

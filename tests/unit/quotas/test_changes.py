@@ -21,7 +21,7 @@ from tests.builders.runtimes import TurnedClock
 
 
 class ChangedTenant:
-    """A tenant of the plan pro whose limits are read again for each turn."""
+    """A tenant on the plan `pro`. Its limits are read again for each turn."""
 
     def __init__(self, physical: PhysicalTable) -> None:
         self.clock, self.runs = TurnedClock(), 0

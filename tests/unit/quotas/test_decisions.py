@@ -1,4 +1,4 @@
-"""Which calls fit, the remaining amounts, and when a rejected call will fit."""
+"""Quota decisions: which calls are admitted, which amounts remain, and when a rejected call can be retried."""
 
 from collections.abc import Sequence
 from math import inf

@@ -1,4 +1,4 @@
-"""Counters compared with the ledger: which differences are reported, and that the comparison does not write."""
+"""The comparison of counters with the ledger: it reports differences and writes nothing."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -46,7 +46,7 @@ def test_a_comparison_reports_entries_that_the_stream_missed(world: RebuildWorld
 
 
 def test_a_comparison_explains_runs_that_no_item_counted(world: RebuildWorld) -> None:
-    """The run was admitted while the table did not respond."""
+    """Such a run was admitted while the table was unavailable."""
     world.mixer.deliver()
     run_id = mint_run_id(world.now, mint_session_id(world.now))
     slot = replace(world.mixer.open[0].own, past_tokens=60, past_cost_nanos=70)

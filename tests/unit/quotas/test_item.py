@@ -105,7 +105,7 @@ def test_distinguishes_counters_from_similar_attributes() -> None:
 
 
 def test_the_item_knows_the_attribute_of_each_counter() -> None:
-    """Otherwise the item would never remove an unknown counter."""
+    """Otherwise the attribute of an old day or month would never be removed from the item."""
     for each in DEFINITIONS.values():
         if each.span in {"day", "month"}:
             name = each.counter(SECOND - 100 * 86_400)

@@ -16,12 +16,12 @@ KINDS = ["admit"] * 5 + ["extend", "extend", "settle", "settle", "renew", "relea
 
 
 def attempt(table: TenantTable, operation: Operation | tuple[Operation, ...]) -> Any:
-    """Return the result of a write: the item that failed its condition, or the failed operations."""
+    """Return the result of a write: its response, the item whose condition failed, or the operations that failed."""
     try:
         if isinstance(operation, tuple):
             table.transact(operation)
             return None
-        return table.write(operation)  # type: ignore[arg-type]  # no Check comes alone
+        return table.write(operation)  # type: ignore[arg-type]  # a Check is always in a transaction
     except ConditionFailed as failed:
         return "failed", failed.item
     except TransactionRefused as refused:
@@ -29,7 +29,7 @@ def attempt(table: TenantTable, operation: Operation | tuple[Operation, ...]) ->
 
 
 class Recording(MemoryTable):
-    """Records the writes with their results and the resulting items."""
+    """A table that records each write with its result."""
 
     def __init__(self) -> None:
         super().__init__()

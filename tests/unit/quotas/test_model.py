@@ -45,7 +45,7 @@ SETTINGS = settings(
 
 
 def walks(steps: st.SearchStrategy[Step], length: int) -> st.SearchStrategy[list[Step]]:
-    """Return strategies of step lists. A step can shrink to None."""
+    """Return a strategy for lists of at most `length` steps. Hypothesis can shrink a list by removing steps."""
     some = st.lists(st.none() | steps, min_size=length, max_size=length)
     return some.map(lambda found: [step for step in found if step is not None])
 

@@ -1,4 +1,4 @@
-"""The effect of each update on an item: admission, extension, settlement, renewal, and the item's time."""
+"""The effect of each planned update on an item: admission, extension, settlement, renewal, and the item's time."""
 
 from itertools import product
 from typing import Any, cast
@@ -360,7 +360,7 @@ NEW_ROWS = sorted(set(product("rstc", ("day", "month"))) - {(each.letter, each.s
 def test_a_new_row_of_the_table_counts_and_rejects(
     monkeypatch: pytest.MonkeyPatch, letter: Counted, span: Span
 ) -> None:
-    """Admission, the next model call and settlement follow the table. A new limit needs no other code."""
+    """Admission, extension and settlement use the table of limits, so a new limit needs no other code."""
     name: Any = "new"
     monkeypatch.setitem(
         cast("dict[Any, Any]", DEFINITIONS), name, LimitDefinition(name, "for a test", span, letter, 1_000)

@@ -1,4 +1,4 @@
-"""The platform limit: its shares add up to it, other items are used if one is full, and slots are released."""
+"""The platform limit: the items' shares add up to the limit, full items are skipped, and slots are released."""
 
 from collections.abc import Callable
 from typing import Any
@@ -41,7 +41,7 @@ class Platform:
         return sum(map(len, self.slots()))
 
     def fill(self, first: int = 0) -> int:
-        """Admit until a rejection. Return the number of admitted turns."""
+        """Admit turns until one is rejected. Return the number of admitted turns."""
         for number in range(first, 5_000):
             if isinstance(self.ask(number), Rejected):
                 return number - first

@@ -1,4 +1,4 @@
-"""A platform slot whose reply was lost is recognized, for each write of an admission."""
+"""If the reply to any write of an admission is lost, the repeated write recognizes the slot of its run."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from tests.builders.wires import Send, intercepted, lose_replies
 @pytest.mark.table
 @pytest.mark.parametrize("taken_before", [0, 1, 2, None])
 def test_a_lost_reply_leaks_no_slot(physical_table: PhysicalTable, taken_before: int | None) -> None:
-    """Other runs occupy all slots but one before the first, second or third write, or never."""
+    """Before write number `taken_before`, other runs occupy all slots but one of each item. None means never."""
     clock = TurnedClock()
     limit = PlatformLimit(PlatformTable(physical_table), 24, clock)
     run_id = mint_run_id(clock(), mint_session_id(clock()))

@@ -1,4 +1,4 @@
-"""Rebuilding counters and usage aggregates from the ledger is exact. Any operation may run between two of its calls."""
+"""A rebuild of counters and usage aggregates from the ledger is exact, even with other operations between its calls."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -165,7 +165,7 @@ def test_lost_replies_change_nothing(seed: int) -> None:
 
 
 class Killed(BaseException):
-    """The function was killed."""
+    """Raised to simulate that the function was killed."""
 
 
 def calls_of_a_rebuild() -> int:

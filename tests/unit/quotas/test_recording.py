@@ -1,4 +1,4 @@
-"""Sessions and tool calls: counted at most once, without a slot."""
+"""Sessions and tool calls are counted at most once, and do not need a slot."""
 
 from collections.abc import Callable
 from typing import Any

@@ -66,7 +66,7 @@ def test_largest_values_fit_a_structured_field() -> None:
     ],
 )
 def test_an_error_names_limit_scope_and_maximum(name: str, error: type[LimitReached], message: str) -> None:
-    found = limit_error(Rejected(name, "key", 7, 5, 161, 61), NOW)  # type: ignore[arg-type]  # a parameter is a text
+    found = limit_error(Rejected(name, "key", 7, 5, 161, 61), NOW)  # type: ignore[arg-type]  # the name is any text
     assert (type(found), found.detail, found.status) == (error, message, 429)
     assert (found.retryable, found.retry_after_seconds) == (True, 61)
     assert found.extensions["resets_at"] == "1970-01-01T00:02:41.000Z"

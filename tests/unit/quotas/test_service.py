@@ -36,7 +36,7 @@ MINUTES = (ScopeLimits("tenant", {"requests_per_minute": 5, "concurrent_turns": 
 
 @pytest.fixture
 def real(physical_table: PhysicalTable) -> Iterator[tuple[QuotaService, Recorder]]:
-    """The service on moto, and its recorded calls."""
+    """The service on moto or DynamoDB Local, and its recorded calls."""
     recorder = Recorder()
     with intercepted(physical_table.client, recorder):
         yield QuotaService(TenantTable(physical_table, TENANT_ID), TurnedClock(), pause=lambda _: None), recorder
@@ -144,9 +144,9 @@ def test_does_not_retry_a_rejected_write_if_all_slots_are_old(quotas: Quotas) ->
 
 
 def test_a_rejection_at_the_write_shows_the_limits_of_all_scopes(quotas: Quotas) -> None:
-    """Another call uses the key's last request of this minute after the read.
+    """After the read, other calls use the last requests of the key in this minute.
 
-    The write of the key's item then rejects the call before the write of the tenant's item.
+    The write to the key's item then rejects the call before the write to the tenant's item.
     """
     quotas.admit()
     seen = quotas.service.read(BOTH)
@@ -179,7 +179,7 @@ def test_an_admission_may_be_repeated_for_the_same_run(quotas: Quotas) -> None:
 
 
 def test_a_repeated_admission_shows_the_same_usage(real: tuple[QuotaService, Recorder]) -> None:
-    """The slot of the first attempt, whose reply was lost, is not shown twice."""
+    """If the reply to an admission was lost, the repeated admission does not count the run's slot a second time."""
     service, _ = real
     scopes = (ScopeLimits("tenant", {"requests_per_day": 5, "concurrent_turns": 5}),)
     first = service.admit(AdmissionRequest(run_id(1), 10, 10), scopes)

@@ -1,4 +1,4 @@
-"""The slot and counters of an admitted run: further calls, renewal, settlement, and random sequences of them."""
+"""The slot and counters of an admitted run: extension, renewal, settlement, and random sequences of operations."""
 
 import pytest
 from atrium.quotas.limits import BUCKETS

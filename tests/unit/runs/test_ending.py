@@ -1,4 +1,4 @@
-"""A run is ended by its worker or by the sweeper, never by both, with any operation between two writes."""
+"""Either the worker or the sweeper ends a run, never both, whatever operation occurs between two writes."""
 
 import random
 import string

@@ -63,10 +63,7 @@ def test_reads_after_any_sequence_number(log: EventLog, tenant_env: TenantEnv, r
 
 
 def test_many_batches_are_read_in_order(log: EventLog, tenant_env: TenantEnv, run: Run) -> None:
-    """Reads all batches in sequence order when they need several query pages.
-
-    (121 events, so sequence numbers have one to three digits.)
-    """
+    """The query returns the batches in several pages, and the sequence numbers have one to three digits."""
     events = build_events(2, 121)
     append(log, tenant_env, events, seconds=2)
     assert stored(tenant_env, run) == events

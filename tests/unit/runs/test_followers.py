@@ -1,4 +1,4 @@
-"""Followers of events are counted per tenant until they end or their lease has expired."""
+"""Followers of events are counted per tenant until they end or their lease expires."""
 
 from datetime import timedelta
 

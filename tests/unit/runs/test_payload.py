@@ -98,7 +98,7 @@ def test_blocks_are_written_as_the_api_shows_them() -> None:
 
 
 def test_replaces_half_surrogate_pairs() -> None:
-    """A model's JSON may contain half of a surrogate pair. DynamoDB and our responses cannot contain it."""
+    """A model's JSON may contain half of a surrogate pair, which DynamoDB and our responses cannot contain."""
     assert unpack(pack({"text": "a\ud83d!"})) == {"text": "a?!"}
 
 
@@ -107,7 +107,7 @@ def incompressible(size: int) -> str:
 
 
 def content_of(packed_size: int) -> dict[str, Any]:
-    """Return content whose packed size is exactly that number of bytes."""
+    """Return content whose packed size is exactly `packed_size` bytes."""
     text = incompressible(packed_size * 2)
     low, high = 0, len(text)
     while low < high:

@@ -1,4 +1,4 @@
-"""Which runs a caller can see, read and cancel: the caller's runs, or with `admin` all runs of the tenant."""
+"""Callers can see, read and cancel their own runs. The scope `admin` extends this to all runs of the tenant."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""The Runtime API over plain HTTP on a persistent connection, as a runtime uses it."""
+"""The Runtime API over a persistent HTTP connection, as a Lambda runtime uses it."""
 
 import base64
 import http.client
@@ -48,7 +48,7 @@ def call(runtime: http.client.HTTPConnection, path: str, body: bytes, **headers:
 
 
 def take(runtime: http.client.HTTPConnection) -> tuple[str, bytes, http.client.HTTPResponse]:
-    """Poll for the next event. Return the base path of its responses, the event and the response."""
+    """Poll for the next event. Return the base path for its results, the event and the HTTP response."""
     runtime.request("GET", NEXT)
     handed = runtime.getresponse()
     event = handed.read()
@@ -56,7 +56,7 @@ def take(runtime: http.client.HTTPConnection) -> tuple[str, bytes, http.client.H
 
 
 def stream(runtime: http.client.HTTPConnection, path: str, pieces: list[bytes], *, pause: float = 0.0) -> None:
-    """Send HTTP chunks, each in a separate packet."""
+    """Start a chunked request. Send each piece as one chunk, and wait `pause` seconds after each chunk."""
     runtime.putrequest("POST", path)
     for name, value in STREAMING.items():
         runtime.putheader(name, value)

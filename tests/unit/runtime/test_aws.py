@@ -1,4 +1,4 @@
-"""moto behind HTTP: the services that functions call work, and conditional writes are exact."""
+"""The moto server over HTTP: the services that functions use work, and conditional writes are exact."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Every started process ends, after any kind of exit of its parent."""
+"""Every started process ends when its parent process ends for any reason."""
 
 import contextlib
 import os

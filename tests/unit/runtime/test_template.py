@@ -1,4 +1,4 @@
-"""The intrinsic functions that local runs need, and clear errors for other functions."""
+"""The intrinsic functions that local runs need, and clear errors for intrinsic functions that are not supported."""
 
 from pathlib import Path
 from typing import Any

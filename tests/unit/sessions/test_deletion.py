@@ -1,4 +1,4 @@
-"""Deleting a session: it is not found immediately, and finally all its data is deleted, after any interruption."""
+"""A deleted session cannot be found, and all its data is deleted, even after interruptions."""
 
 import random
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from tests.builders.wires import Kill, Killed, Outage, Recorder, Send
 
 
 def noise(seed: int) -> str:
-    """Return text that does not compress below 32 kB."""
+    """Return text that cannot be compressed to less than 32 kB."""
     return random.Random(seed).randbytes(40_000).hex()
 
 
@@ -147,7 +147,7 @@ def test_deletes_events_stored_after_the_deletion(tenant_env: TenantEnv) -> None
 
 
 def test_deletes_a_run_recorded_after_the_deletion(tenant_env: TenantEnv) -> None:
-    """The session was taken, and deleted with its runs, before the run was written."""
+    """The session is deleted with its runs after the turn took the session and before the turn records its run."""
     session_id = session_id_of(tenant_env.talk())
     deleted: list[bool] = []
 

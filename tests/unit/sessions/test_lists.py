@@ -1,4 +1,4 @@
-"""Lists of sessions, also with concurrent callers."""
+"""Lists of sessions, also while concurrent turns change the sessions."""
 
 import itertools
 import random

@@ -17,9 +17,9 @@ from tests.builders.tenant_env import OTHER_OWNER, TenantEnv, context_of
 
 
 def fill(tenant_env: TenantEnv, answers_of_turns: list[int | None]) -> tuple[SessionId, list[Message]]:
-    """Create a session with one turn per entry of `answers_of_turns`, with that number of assistant messages.
+    """Create a session with one turn per entry of `answers_of_turns`. Return its id and messages.
 
-    None creates a running turn.
+    An entry is the number of assistant messages in the turn. None creates a running turn.
     """
     session_id = tenant_env.open_session()
     expected: list[Message] = []

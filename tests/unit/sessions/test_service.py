@@ -1,6 +1,6 @@
-"""Sessions for callers: the caller's sessions, or with `admin` all sessions of the tenant.
+"""Callers can access their own sessions. With the scope `admin`, they can access all sessions of the tenant.
 
-Other sessions are not found.
+Any other session is not found.
 """
 
 import pytest

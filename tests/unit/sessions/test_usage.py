@@ -1,4 +1,4 @@
-"""A session's usage by day. The write that releases the session adds it once."""
+"""A session's usage by day. The write that releases the session adds the usage of the turn exactly once."""
 
 from datetime import date, datetime, timedelta
 
@@ -21,7 +21,7 @@ TURN = Figures(1, 100, 20, 0, 4, 2, 12_345)
 
 
 def take(sessions: SessionStore, session: Session, seconds: int, *, at: datetime, spend: Spend = SPEND) -> Run:
-    """Run a turn of a session from one time to another."""
+    """Open and end a turn of a session at the time `at`. Return the ended run."""
     read = sessions.get(session.id)
     assert read is not None
     run_id = run_of(session, seconds)

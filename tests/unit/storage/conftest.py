@@ -1,4 +1,4 @@
-"""Two views of one table: the view of one tenant, and the views of all other tenants."""
+"""Views of one table: the view of one tenant, and the views of another tenant and the platform."""
 
 import pytest
 from atrium.kernel.ids import TenantId
@@ -14,5 +14,5 @@ def table(physical_table: PhysicalTable) -> TenantTable:
 
 @pytest.fixture
 def others(physical_table: PhysicalTable) -> list[BoundTable]:
-    """Views of the same table for other tenants and for the platform."""
+    """Views of the same table for another tenant and for the platform."""
     return [TenantTable(physical_table, TenantId(OTHER_TENANT_ID)), PlatformTable(physical_table)]

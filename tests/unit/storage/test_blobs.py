@@ -1,4 +1,4 @@
-"""Blobs are bound to a tenant, with relative references."""
+"""Blobs belong to a tenant, and their references are relative to the tenant's prefix."""
 
 import pytest
 from atrium.kernel.errors import Unavailable

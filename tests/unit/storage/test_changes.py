@@ -1,4 +1,4 @@
-"""Stream records: whether they belong to a tenant, and to which tenant."""
+"""Stream records: the tenant of a record is read from its key, and records without a tenant are ignored."""
 
 from typing import Any
 

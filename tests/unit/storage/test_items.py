@@ -18,7 +18,7 @@ _VALUES = st.recursive(_SCALARS, lambda inner: st.lists(inner) | st.dictionaries
 
 
 def plain(value: Any) -> Any:
-    """Return a value in the form in which a reader of the item gets it, with whole numbers as integers."""
+    """Return a value as it is read back from an item: whole numbers become integers."""
     match value:
         case Decimal():
             return int(value) if value == value.to_integral_value() else value

@@ -25,7 +25,7 @@ SHAPES = st.recursive(
 
 
 def writes(name: str, value: object) -> list[Put | Update]:
-    """Return all kinds of writes that set an attribute."""
+    """Return one write of each kind that sets an attribute."""
     appended = f"SET #{name} = list_append(if_not_exists(#{name}, :none), :value)"
     return [
         Put(KEY, {"id": "key_1", name: value}, ANY),

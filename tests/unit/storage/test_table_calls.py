@@ -49,7 +49,7 @@ def test_a_batch_has_100_keys_at_most(table: TenantTable) -> None:
 
 
 def answer_in_parts(part: int, name: str) -> Callable[[str, dict[str, Any], Send], Any]:
-    """Make a batch process `part` of its keys and return the others as unprocessed."""
+    """Return an interceptor that processes `part` requests of each batch and returns the others as unprocessed."""
 
     def answer(operation: str, arguments: dict[str, Any], send: Send) -> Any:
         requests = arguments["RequestItems"][name]
@@ -138,7 +138,7 @@ def test_a_deletion_under_a_condition(table: TenantTable) -> None:
 
 
 def test_a_condition_recognizes_its_own_repeated_write(table: TenantTable) -> None:
-    """The SDK repeats a write whose reply was lost, and the first attempt made the condition `NEW` false."""
+    """The SDK repeats a write whose reply was lost. After the first attempt, the condition `NEW` is false."""
     with intercepted(table._client, lose_replies):
         with pytest.raises(ConditionFailed) as refused:
             table.write(Put(KEY, {"mark": "m"}, NEW))

@@ -1,4 +1,4 @@
-"""Credentials bound to a tenant: one STS call per tenant and hour, without a fallback."""
+"""Credentials that are bound to a tenant: one STS call per tenant and hour, and no access if STS fails."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +27,7 @@ NOW = datetime(2026, 11, 27, 8, tzinfo=UTC)
 
 @dataclass
 class Office:
-    """A fake STS that counts calls and the clients created with its credentials."""
+    """A fake STS that records its calls and the clients that are created with its credentials."""
 
     now: datetime = NOW
     asked: list[dict[str, Any]] = field(default_factory=list)

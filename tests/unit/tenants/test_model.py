@@ -1,4 +1,4 @@
-"""Tenant values: names, features, and which statuses are visible."""
+"""The values of a tenant: equal names, enabled features, and visibility by status."""
 
 from dataclasses import replace
 from typing import Any

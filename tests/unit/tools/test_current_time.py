@@ -38,6 +38,6 @@ def test_returns_the_time_of_the_call() -> None:
     "zone", ["", "Mars/Olympus", "../../etc/passwd", "/etc/passwd", "Europe", "Europe/", "UTC\0", "É"]
 )
 def test_rejects_unknown_zones(zone: str) -> None:
-    """The values are a folder of zones, a path outside the folder, and text that cannot be a file name."""
+    """The values include a folder of time zones, paths outside this folder, and text that cannot be a file name."""
     with pytest.raises(ToolRetry, match="unknown time zone"):
         read(zone)

@@ -25,7 +25,7 @@ def policy_env(physical_table: PhysicalTable) -> PolicyEnv:
 
 
 class Page(BaseModel):
-    """Arguments of a tool that returns its argument."""
+    """The arguments of `ECHO`, a tool that returns its argument."""
 
     text: str
 

@@ -22,7 +22,7 @@ CONTEXT = tool_context()
 
 
 class Arguments(BaseModel):
-    """Arguments of the tool in these tests."""
+    """The arguments of the tools in these tests."""
 
     model_config = ConfigDict(extra="forbid")
 

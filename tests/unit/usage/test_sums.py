@@ -1,4 +1,4 @@
-"""The usage aggregates to which an entry adds, and how entries are split into transactions. No table is needed."""
+"""The usage aggregates to which a ledger entry is added, and the split of entries into transactions."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
 
@@ -109,7 +109,7 @@ def test_most_used_names_share_an_item() -> None:
 
 
 def test_a_shared_item_of_all_its_names_stays_small() -> None:
-    """Above 3 kB, its write would cost more than separate items for total, model and agent."""
+    """A write of a larger item would cost more than writes of separate items for total, model and agent."""
     names = [SumKey(DAY, "AGENT", f"agt_{number:026}") for number in range(NAMES_MAX - 2)]
     names += [SumKey(DAY, "MODEL", f"claude-opus-5-{number}") for number in range(2)]
     figures = Figures(10**5, 10**9, 10**8, 10**9, 10**8, 10**5, 10**14)

@@ -1,4 +1,4 @@
-"""The budget of a turn, and its reservation of one model call. The loop calls `grant` before each model call."""
+"""The budget of a turn, and the reservation of its model calls. The loop calls `grant` before each model call."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,14 +32,14 @@ type BudgetStop = Literal["max_iterations", "max_cost", "max_run_tokens"]
 type AllowanceStop = BudgetStop | Literal["quota_exceeded", "lost"]
 
 _PRICED_FOR = timedelta(minutes=15)
-"""The longest run time of a function. No model call ends later than this after its start."""
+"""The longest run time of a function. No model call takes longer."""
 
 
 class Allowance(Protocol):
     """Allows or rejects the model and tool calls of a run."""
 
     def grant(self, request: ModelRequest, spend: Spend) -> int | AllowanceStop:
-        """Return the maximum number of output tokens of the next model call, or why the call is not allowed."""
+        """Return the maximum number of output tokens of the next model call, or the reason why it is not allowed."""
         ...
 
     def refuse_tool(self) -> str | None:
@@ -49,7 +49,7 @@ class Allowance(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RunBudget:
-    """Limits of one run: cost in nano-dollars, and tokens (prompts with cached tokens, and answers). None: no limit."""
+    """The limits of one run; None means no limit. `max_tokens` counts prompts (cached tokens included) and answers."""
 
     max_iterations: int
     max_seconds: int
@@ -57,7 +57,7 @@ class RunBudget:
     max_tokens: int | None = None
 
     def fit(self, estimate: Estimate, spend: Spend) -> Estimate | BudgetStop:
-        """Return the estimate with the largest output that fits the budget, or why the call is not allowed."""
+        """Return the estimate with the longest answer that fits the budget, or the reason why none fits."""
         tokens_left = None if self.max_tokens is None else self.max_tokens - spend.total_tokens
         cost_left = None if self.max_cost_nanos is None else self.max_cost_nanos - spend.cost_nanos
         if estimate.fitted(tokens_left, None) is None:
@@ -66,7 +66,7 @@ class RunBudget:
 
 
 def estimate_call(request: ModelRequest, now: datetime) -> Estimate:
-    """Return upper bounds: a token per prompt byte up to the context window, at the next 15 minutes' highest price."""
+    """Return upper bounds of a call and its fallbacks, at the highest prices of the next 15 minutes."""
     prompt = bound_tokens(request)
     each = [_estimate_model(model, prompt, now) for model in (request.model, *request.fallbacks)]
     tokens, cost, output = (max(figures) for figures in zip(*each, strict=True))
@@ -97,7 +97,7 @@ class TurnAdmission:
             raise self.error(full_session(messages, maximum))
 
     def admit(self, request: AdmissionRequest, context: TurnContext) -> Admitted:
-        """Acquire a slot and reserve the first model call, or raise `LimitReached` and change no counter."""
+        """Acquire a slot and reserve the first model call. If a limit rejects the turn, raise `LimitReached`."""
         decision = self.quotas.admit(request, context.scopes, context.items)
         if isinstance(decision, Rejected):
             raise self.error(decision)
@@ -106,7 +106,7 @@ class TurnAdmission:
     def request_of(
         self, run_id: RunId, first_call: ModelRequest, budget: RunBudget, *, new_session: bool
     ) -> AdmissionRequest:
-        """Return a run's admission request with the bounds of its first call; 0 if its budget allows no call."""
+        """Return a run's admission request, with the bounds of its first call (0 if the budget allows no call)."""
         fitted = budget.fit(estimate_call(first_call, self.clock()), Spend())
         if not isinstance(fitted, Estimate):
             return AdmissionRequest(run_id, 0, 0, new_session)
@@ -121,7 +121,7 @@ class TurnAdmission:
 
 @dataclass(slots=True)
 class RunAllowance:
-    """The allowance of an admitted run. The heartbeat thread also reads `reservation`, the current reservation."""
+    """The allowance of an admitted run. The heartbeat thread also reads the current `reservation`."""
 
     admission: TurnAdmission
     budget: RunBudget

@@ -1,4 +1,4 @@
-"""The context of a turn: reads tenant, agent, session, history and admission items in parallel."""
+"""Reads the context of a turn: tenant, agent, session, history and admission items."""
 
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -48,7 +48,7 @@ _CUT = "[cut: the beginning is left out]\n"
 
 @dataclass(frozen=True, slots=True)
 class LimitedRead:
-    """One batch read: the tenant, the caller's item, and the admission items of tenant, caller and agent."""
+    """The result of one batch read: the items of tenant, caller and agent, and their admission items."""
 
     context: TenantContext
     clock: Clock
@@ -60,7 +60,7 @@ class LimitedRead:
         return self.found[keys.tenant()]
 
     def scopes(self, agent: AgentConfig | None) -> tuple[ScopeLimits, ...]:
-        """Return the scopes whose limits apply: caller and agent if they have limits, then the tenant."""
+        """Return the scopes whose limits apply: the caller and the agent, if they have limits, and then the tenant."""
         place = principal_place(self.context.principal)
         caller = principal_scope(self.context.principal, self.found.get(place)) if place else None
         found = [caller] if caller else []
@@ -79,7 +79,7 @@ class LimitedRead:
 def read_limited(
     context: TenantContext, table: TenantTable, clock: Clock, agent_id: AgentId | None, *more: Key
 ) -> LimitedRead:
-    """Read the limits of a turn or new session, and `more`, in one batch. Raise `NotFound` if there is no tenant."""
+    """Read the limits of a turn or session, and `more` items, in one batch. Raise `NotFound` for a missing tenant."""
     wanted = [keys.tenant(), keys.admission(TENANT), *more]
     place = principal_place(context.principal)
     wanted += [place, keys.admission(context.principal.id)] if place else []
@@ -92,7 +92,7 @@ def read_limited(
 
 @dataclass(frozen=True, slots=True)
 class TurnContext:
-    """The data of a turn, after the permission checks. `runs` are newest first; `scopes` end with the tenant."""
+    """The data of a turn, after the permission checks. `runs` has the newest run first, `scopes` the tenant last."""
 
     agent: AgentConfig
     model: ModelInfo
@@ -110,7 +110,7 @@ class TurnContext:
 
 @dataclass(frozen=True, slots=True)
 class TurnContextReader:
-    """Reads the context of one caller's turns. Each read verifies its entry of the process cache `default_agents`."""
+    """Reads the context of one caller's turns. `default_agents` is a cache; each read verifies the cached entry."""
 
     context: TenantContext
     agents: AgentStore
@@ -121,7 +121,7 @@ class TurnContextReader:
     clock: Clock
 
     def read(self, request: TurnRequest) -> TurnContext:
-        """Read and check the context: one batch and, for an existing session, one parallel query.
+        """Read and check the context of a turn. Costs one batch read and, for an existing session, one parallel query.
 
         Raises `NotFound`, `ModelNotAllowed`, `PolicyDenied`, `ProviderUnsupported` or `ValidationFailed`.
         """
@@ -145,7 +145,7 @@ class TurnContextReader:
         return TurnContext(agent, model, session, runs, scopes, items, self._fallbacks(agent, model, request))
 
     def _check_message(self, request: TurnRequest) -> None:
-        """Raise `ValidationFailed` if it is too long for the plan, `MessageRefused` for a suspected injection."""
+        """Raise `ValidationFailed` if the message is too long, or `MessageRefused` if it looks like an injection."""
         maximum = PLANS[self.context.plan].message_characters
         if len(request.message) > maximum:
             raise invalid_field("message", f"must have at most {maximum} characters on the plan {self.context.plan}")
@@ -197,7 +197,7 @@ class TurnContextReader:
     def _choose(
         self, wanted: AgentId | None, session: Session | None, tenant: Mapping[str, Any], read: AgentConfig | None
     ) -> AgentConfig:
-        """Return the requested agent, else the session's (`NotFound` if deleted), else the tenant's default."""
+        """Return the requested agent, the session's agent, or the tenant's default agent, in this order."""
         agent = self._read_agent(wanted or (session.agent_id if session else None) or self._default(tenant), read)
         if agent is None and wanted is None and session and session.agent_id:
             raise NotFound("The session's agent was deleted. Set the session's `agent_id` to another agent or to null.")
@@ -217,14 +217,13 @@ class TurnContextReader:
 
 
 def _amount(request: TurnRequest) -> Decimal | None:
-    """Return the bound on the run's cost in USD, which policies may compare; None without a bound."""
+    """Return the run's maximum cost in USD, which policies can evaluate, or None if there is no maximum."""
     limit = request.limits.max_cost_nanos
     return None if limit is None else Decimal(limit) / NANOS_PER_USD
 
 
 @cache
 def _readers() -> ThreadPoolExecutor:
-    """Return the process's thread pool for reading histories."""
     return ThreadPoolExecutor(4, thread_name_prefix="history")
 
 
@@ -267,10 +266,10 @@ def _models_of(plan: PlanName) -> list[str]:
 
 
 def select_history(runs_newest_first: Sequence[Run]) -> tuple[Message, ...]:
-    """Return the messages of the newest turns that fit into the token budget, oldest first, at least the newest turn.
+    """Return the messages of the newest turns that fit into the token budget, oldest first, with at least one turn.
 
-    Turns are not split, so every tool call has its result; only the newest turn is shortened if it alone is too long.
-    Turns without an answer are omitted; otherwise the model would answer their question too. 4 bytes count as a token.
+    Turns are not split, so every tool call has its result. If the newest turn alone is too long, it is shortened.
+    Turns without an answer are omitted, or the model would also answer their questions. 4 bytes count as a token.
     """
     chosen: list[tuple[Message, ...]] = []
     tokens = 0

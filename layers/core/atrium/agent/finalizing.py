@@ -1,10 +1,11 @@
-"""Ends runs, for the worker and for the sweeper: ledger entry, commit of the run, settlement, release of the session.
+"""Ends runs for the worker and the sweeper: ledger entry, commit of the run, settlement and release of the session.
 
     worker    ledger ─> commit ─> settle ─> session
     sweeper   take over (the worker can no longer commit) ─> ledger ─> commit ─> settle ─> session
 
-Each step is idempotent. The ledger entry is written first and kept, so that every ended run is charged. Slots are
-removed after the commit, so an open run has its slot. The next turn or the sweeper releases an unreleased session.
+Each step is idempotent. The ledger entry is written first and never removed, so every ended run is charged. Slots are
+removed after the commit, so every open run has its slot. If the session is not released, the next turn or the sweeper
+releases it.
 """
 
 from collections.abc import Sequence
@@ -38,7 +39,7 @@ class RunFinalizer:
     clock: Clock
 
     def end(self, run: Run, outcome: Outcome, *, at: datetime) -> Run | None:
-        """Record a run's outcome, for its worker. Return the stored run, or None if the session was deleted.
+        """Record the outcome of a run by its worker. Return the stored run, or None if the session was deleted.
 
         `run.reservation` must be current. If the sweeper took the run over first, the stored run has another outcome
         or is still open. Idempotent for the same outcome.
@@ -53,14 +54,14 @@ class RunFinalizer:
         standing = self.runs.get(run.id)
         if standing is None:
             self._settle(run, entry)
-            purge_run(self.runs, run.id)  # events that were stored after the deletion
+            purge_run(self.runs, run.id)  # deletes events that were stored after the session was deleted
         return standing
 
     def close_expired(self, run_id: RunId) -> bool:
         """End a run whose lease expired. Return False if its lease is valid or it has already ended.
 
-        The session of an ended run is released. The answer is the stored text. The recorded usage is the larger of the
-        reported usage and the reservation, because a model call may have been running.
+        If the run had already ended, its session is released. The answer is the text of the stored events. The recorded
+        usage is the larger of reported usage and reservation, because a model call may have been running.
         """
         run = self.runs.get(run_id)
         if run is None:
@@ -100,7 +101,7 @@ class RunFinalizer:
         return not run.is_open
 
     def undo(self, run: Run, *, new_session: bool) -> None:
-        """Delete a run that did not begin and its new session, or release the session; undo the admission last."""
+        """Undo the start of a run: delete the run, delete or release its session, and then undo the admission."""
         purge_run(self.runs, run.id)
         if new_session:
             self.sessions.remove_new(run.session_id, run.id)
@@ -164,7 +165,7 @@ class RunFinalizer:
 
 
 def _spent_at_most(run: Run) -> Spend:
-    """Return an upper bound of an interrupted run's usage, marked as estimated if above the reported usage."""
+    """Return an upper bound of an interrupted run's usage. A bound above the reported usage is marked as estimated."""
     if run.reservation is None:
         return run.spend
     own = run.reservation.own
@@ -175,5 +176,5 @@ def _spent_at_most(run: Run) -> Spend:
 
 
 def partial_text(events: Sequence[RunEvent]) -> str:
-    """Return the text that the events contain."""
+    """Return the joined text of all `text` events."""
     return "".join(str(event.data["content"]) for event in events if event.type == "text")

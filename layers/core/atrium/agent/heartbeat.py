@@ -1,4 +1,4 @@
-"""The stop signal of a turn, and the thread that renews its leases and stops it (cancelled, deadline, lost lease)."""
+"""The stop signal of a turn, and the heartbeat thread, which renews the turn's leases and can stop the turn."""
 
 import threading
 import time
@@ -20,7 +20,7 @@ type StopCause = Literal["cancelled", "max_seconds", "lost"]
 
 
 class StopSignal:
-    """A stop signal. It can be set once, from any thread; only the first cause is recorded."""
+    """A signal that stops a turn. Any thread can set the signal; only the first cause is recorded."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -65,10 +65,10 @@ class StopSignal:
 
 @dataclass(slots=True)
 class LeaseHeartbeat:
-    """A context manager that runs the heartbeat thread of a turn. `deadline` is on the monotonic clock.
+    """A context manager that runs the heartbeat thread of a turn. `deadline` is a time of the monotonic clock.
 
-    `spend` is called in the thread. `renew_slots` returns False if a slot was removed. If the table does not respond
-    for longer than the lease, the turn is stopped as lost.
+    The thread calls `spend` and `renew_slots`, which returns False if a slot was removed. If the table does not respond
+    for longer than the lease, the turn is stopped with the cause `lost`.
     """
 
     run_id: RunId
@@ -132,6 +132,6 @@ class LeaseHeartbeat:
         return time.monotonic() - self._renewed
 
     def _give_up(self) -> None:
-        """Stop the turn as lost if its lease has expired."""
+        """Stop the turn with the cause `lost` if its lease has expired."""
         if self._age() > self.lease_seconds:
             self.signal.stop("lost")

@@ -1,6 +1,6 @@
 """The agent loop: calls the model, then the requested tools, until the model ends its turn.
 
-It writes nothing. `messages` and `spend` are valid at any time, so that an interrupted turn can be recorded.
+The loop does not write to the table. `messages` and `spend` are always valid, so an interrupted turn can be recorded.
 """
 
 import time
@@ -37,12 +37,12 @@ type LoopStop = llm.StopReason | AllowanceStop | StopCause | Literal["done", "fa
 
 REFUSAL = "I cannot help with that. If you tell me what you want to achieve, I may be able to help in another way."
 MODEL_FAILURES = (ModelFailed, ModelTimeout, CircuitOpen)
-_GRACE_SECONDS = 5.0  # so that the turn's own clock, not the provider's, ends a call whose time is over
+_GRACE_SECONDS = 5.0  # the turn's deadline must end a call before the provider's deadline does
 
 
 @dataclass(frozen=True, slots=True)
 class LoopInput:
-    """The input of a loop. `history` ends with the user's message.
+    """The input of the agent loop. `history` ends with the user's message.
 
     `fallbacks` are tried if `model` fails. If all fail, `fallback_text` is the answer; with "" the error is raised.
     """
@@ -62,9 +62,9 @@ class LoopInput:
 
 @dataclass(slots=True)
 class AgentLoop:
-    """One execution of the loop; `run` may be iterated once. `deadline` is on the monotonic clock.
+    """One execution of the loop. `run` may be iterated once. `deadline` is a time of the monotonic clock.
 
-    `degraded`: a fallback model or text answered. `failure` is the error that `fallback_text` replaced.
+    `degraded` means that a fallback model or text was used. `failure` is the error that `fallback_text` replaced.
     """
 
     loop_input: LoopInput
@@ -84,7 +84,7 @@ class AgentLoop:
 
     @property
     def text(self) -> str:
-        """Return all text so far, as it was streamed."""
+        """Return all text that has been streamed so far."""
         return "".join(self._text)
 
     @property
@@ -139,7 +139,7 @@ class AgentLoop:
         return not call.problem and call.name in self.loop_input.tools.names
 
     def _end(self, reason: llm.StopReason) -> None:
-        """Let the model end its turn, or remind it if it has to call `done` first."""
+        """End the loop, or remind the model if it must call `done` first."""
         if self.loop_input.require_done_tool and reason == "end_turn":
             self._record("tool", (llm.Text(REMINDER),))
             self._separator_due = True
@@ -147,7 +147,7 @@ class AgentLoop:
             self.stop_reason = reason
 
     def _ask(self, request: llm.ModelRequest) -> Generator[LoopEvent, None, llm.Completed | None]:
-        """Make one model call. Return the completed answer, or None if the signal interrupted the call."""
+        """Make one model call. Return the complete answer, or None if the stop signal ended the call."""
         partial: list[str] = []
         completed: llm.Completed | None = None
         stream = self.provider.open(request, deadline_seconds=self._remaining_seconds())
@@ -175,7 +175,7 @@ class AgentLoop:
         return completed
 
     def _keep_model(self, answered: str) -> None:
-        """Use the model that answered for the following iterations too."""
+        """Use the model that answered for all further iterations."""
         models = (self.loop_input.model, *self.loop_input.fallbacks)
         if answered != models[0]:
             self.degraded = True
@@ -194,13 +194,13 @@ class AgentLoop:
         yield TextPiece(text)
 
     def _say(self, text: str) -> Iterator[LoopEvent]:
-        """Add a text of the platform to the answer."""
+        """Add a fixed text, which the model did not write, to the answer."""
         self._separator_due = True
         yield from self._piece(text, [])
         self._record("assistant", (llm.Text(text),))
 
     def _answer(self, calls: list[llm.ToolUse], *, executed: bool) -> Iterator[LoopEvent]:
-        """Answer every tool call. Each call gets a result in `messages`, even if this generator is closed early."""
+        """Run or reject tool calls. Every call has a result in `messages`, even if this generator is closed early."""
         self._separator_due = True
         answers: dict[int, ToolAnswer] = {} if executed else dict.fromkeys(range(len(calls)), CUT_OFF)
         try:
@@ -226,7 +226,7 @@ class AgentLoop:
             self._record("tool", tuple(results))
 
     def _refuse_calls(self, calls: list[llm.ToolUse]) -> dict[int, ToolAnswer]:
-        """Return the error answers of invalid calls and of calls that a limit rejects. `done` is not limited."""
+        """Return the error results of invalid calls and of calls that a limit rejects. `done` is not limited."""
         refused: dict[int, ToolAnswer] = {}
         for at, call in enumerate(calls):
             reason = call.problem or None
@@ -259,7 +259,7 @@ class AgentLoop:
 
 
 def build_request(loop_input: LoopInput, messages: Sequence[Message] = ()) -> llm.ModelRequest:
-    """Return the next model request of a loop, repaired so that it is valid for any stored history."""
+    """Return the next model request of a loop. The request is repaired, so that any stored history is valid."""
     return repair_request(
         llm.ModelRequest(
             model=loop_input.model,

@@ -18,15 +18,15 @@ MAX_ITERATIONS_MAX = 100
 type OnBusy = Literal["reject", "queue", "interrupt"]
 
 MESSAGE_CHARACTERS_MAX = max(plan.message_characters for plan in PLANS.values())
-"""The value of the largest plan. Each plan has a separate limit."""
+"""The largest of the plans' limits. Each plan has its own limit."""
 MAX_SECONDS_DEFAULT = 280
 
 
 @dataclass(frozen=True, slots=True)
 class AgentConfig:
-    """The configuration of an agent. `tools` are names of tools in the registry.
+    """The configuration of an agent. `tools` contains names of tools in the registry.
 
-    `temperature` is set only if the model accepts one. `fallback_models`, then `fallback_text`, apply if `model` fails.
+    `temperature` requires a model that accepts it. If `model` fails, `fallback_models`, then `fallback_text` are used.
     """
 
     id: AgentId

@@ -9,13 +9,13 @@ from atrium.runs.model import Outcome, Run, RunEvent, closing_events, start_even
 from atrium.runs.store import RunStore, read_stored
 
 REPEATED = 1_000_000_000
-"""Added to the sequence number of a last event that is sent again. It is larger than any sequence number of a run."""
+"""The increment of the sequence number of a repeated last event. It exceeds all sequence numbers of a run."""
 _POLL_SECONDS = 0.5
 
 
 @dataclass(slots=True)
 class Replay:
-    """Reads one run's events. `after` is the sequence number of the client's last event; each event updates it."""
+    """Reads the events of one run. `after` is the sequence number of the last event that the client received."""
 
     runs: RunStore
     run_id: RunId
@@ -57,10 +57,11 @@ class Replay:
         yield from self._last(run.outcome)
 
     def _last(self, outcome: Outcome) -> Iterator[RunEvent]:
-        """Yield the closing events, also for a client that received more events than a failed worker could store.
+        """Yield the closing events that the client has not received.
 
-        A client that received everything looks the same. Both get the last event again, with `REPEATED` added to its
-        sequence number. A client that reconnects with that number has received everything.
+        If the worker failed, a client may have received events that were not stored. Its position can then be past the
+        last event, although it has not received that event. The last event is therefore sent again, with `REPEATED`
+        added to its sequence number. A client that reconnects with this number has received all events.
         """
         closing = list(closing_events(self.run_id, outcome, after=outcome.last_sequence))
         missing = [event for event in closing if event.sequence > self.after]

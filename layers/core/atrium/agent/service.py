@@ -31,7 +31,7 @@ class AgentView:
 
 @dataclass(frozen=True, slots=True)
 class AgentService:
-    """Agent operations for one caller. The routes check the scopes."""
+    """Agent operations for one caller. The routes check the caller's scopes."""
 
     context: TenantContext
     store: AgentStore
@@ -39,7 +39,7 @@ class AgentService:
     audit: AuditService
 
     def create(self, fields: Mapping[str, Any], *, is_default: bool) -> AgentView:
-        """Create an agent. Raise `Conflict` (name), `ModelNotAllowed`, `ValidationFailed` or `CountExceeded`."""
+        """Create an agent. Raise `Conflict` (name in use), `ModelNotAllowed`, `ValidationFailed` or `CountExceeded`."""
         tenant, _ = self.store.get_with_tenant(None)
         maximum = resolve_limits(tenant["plan"], read_limits(tenant))["agents"]
         now = self.clock()
@@ -64,7 +64,7 @@ class AgentService:
         return self.store.list(page).map(lambda agent: AgentView(agent, agent.id == default))
 
     def change(self, agent_id: str, fields: Mapping[str, Any], *, is_default: bool | None) -> AgentView:
-        """Change fields. To change the default, make another agent the default; `is_default` cannot be cleared."""
+        """Change fields of an agent. `is_default` can only be set; to clear it, make another agent the default."""
         current = self.get(agent_id)
         if is_default is False and current.is_default:
             raise invalid_field("is_default", "cannot be cleared; make another agent the default instead")
@@ -105,7 +105,7 @@ class AgentService:
 
 
 def default_agent(clock: Clock) -> AgentConfig:
-    """Return the agent that every new tenant gets: the default model with all built-in tools."""
+    """Return the agent that is created for each new tenant. It has the default model and all built-in tools."""
     now = clock()
     return AgentConfig(
         id=mint_agent_id(now),

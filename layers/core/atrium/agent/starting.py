@@ -1,4 +1,4 @@
-"""Starts a turn: admits it when its session is free, acquires the session and records the run, or undoes all steps."""
+"""Starts a turn: waits for the session, admits the turn, acquires the session and records the run."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -82,7 +82,7 @@ class DryRun:
 
 @dataclass(frozen=True, slots=True)
 class TurnStarter:
-    """Starts one caller's turns: admits them, acquires their sessions and records their runs."""
+    """Starts the turns of one caller."""
 
     context: TenantContext
     reader: TurnContextReader
@@ -97,14 +97,14 @@ class TurnStarter:
     pause: Callable[[float], None] = time.sleep
 
     def start(self, request: TurnRequest, read: TurnContext, run_id: RunId) -> StartedTurn:
-        """Admit a turn, acquire its session and record its run, or undo all. Raise `SessionBusy` if it is in use."""
+        """Start a turn. If a step fails, undo the previous steps. Raise `SessionBusy` if the session is in use."""
         plan = self._plan(request, read)
         if read.session is None:
             return self._in_new_session(request, read, plan, run_id)
         return self._in_session(request, read, read.session, plan, run_id)
 
     def dry_run(self, request: TurnRequest, read: TurnContext, run_id: RunId) -> DryRun:
-        """Return the reservation that a turn would make. Writes nothing, and ignores whether the session is busy."""
+        """Return the reservation that a turn would make, even if the session is busy. Nothing is written."""
         plan = self._plan(request, read)
         run = self._run(request, read, run_id, self.clock())
         first_call = build_request(self._loop_input(plan, run, read.runs))
@@ -126,7 +126,7 @@ class TurnStarter:
         return TurnPlan(read.agent, read.model, provider, self._budget(request, read.agent), tools, read.fallbacks)
 
     def _in_new_session(self, request: TurnRequest, read: TurnContext, plan: TurnPlan, run_id: RunId) -> StartedTurn:
-        """Record the run, then its session. After a crash between the two writes the sweeper deletes the run."""
+        """Admit a turn, then record its run and session. The sweeper deletes a run whose session was not recorded."""
         self.admission.require_message(read, 0)
         run = self._run(request, read, run_id, self.clock())
         started = self._admit(run, read, plan, (), new_session=True)
@@ -162,7 +162,7 @@ class TurnStarter:
         return StartedTurn(replace(run, reservation=admitted.reservation), admitted, allowance, plan, loop_input)
 
     def _next_run(self, request: TurnRequest, read: TurnContext, session: Session, run_id: RunId) -> Run:
-        """Return the session's next run. Its id must sort after the last run's id, even if the clock was ahead then."""
+        """Return the session's next run. Its id sorts after the last run's id, even if that id has a later time."""
         now = self.clock()
         if own_ulid(run_id) <= session.last_run_ulid:
             now = max(now, read_time(f"run_{session.last_run_ulid}") + timedelta(milliseconds=1))
@@ -170,7 +170,7 @@ class TurnStarter:
         return self._run(request, read, run_id, now)
 
     def _take(self, run: Run, free: Session, read: TurnContext, plan: TurnPlan) -> StartedTurn | None:
-        """Start a turn in a session read as free. If it is busy now, undo the admission and return None."""
+        """Start a turn in a session that was free when read. If it is now busy, undo the admission and return None."""
         started = self._admit(run, read, plan, read.runs, new_session=False)
         run = started.run
         with self._undone(run, new_session=False):
@@ -194,7 +194,7 @@ class TurnStarter:
 
     @contextmanager
     def _undone(self, run: Run, *, new_session: bool) -> Iterator[None]:
-        """Undo the writes of the block if it fails. If undoing fails, the sweeper does it later."""
+        """Undo the writes of the block if the block fails. If the undo fails, the sweeper repeats it later."""
         try:
             yield
         except Exception:
@@ -248,7 +248,7 @@ class TurnStarter:
 
 @dataclass(slots=True)
 class _BusySession:
-    """Waits for a free session according to `on_busy`, until `deadline`. Nothing is reserved while it waits."""
+    """Waits for a free session according to `on_busy`, until `deadline`. Nothing is reserved during the wait."""
 
     on_busy: OnBusy
     starter: TurnStarter

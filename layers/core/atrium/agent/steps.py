@@ -1,4 +1,4 @@
-"""The events of the loop, and the execution of one step's tool calls. Every call gets an answer."""
+"""The events of the agent loop, and the execution of tool calls. Every call has a result."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -43,7 +43,7 @@ type LoopEvent = TextPiece | ThinkingPiece | ToolCalled | ToolAnswered
 def answer_calls(
     calls: Sequence[ToolUse], tools: ToolRegistry, context: ToolContext, signal: StopSignal
 ) -> Iterator[tuple[int, ToolAnswer]]:
-    """Run tool calls in parallel; yield each index and answer. A signal stops open calls without waiting for them."""
+    """Run tool calls in parallel and yield the index and result of each. A stop signal ends the wait for open calls."""
 
     def run(call: ToolUse) -> ToolAnswer:
         return STOPPED if signal.cause else tools.call(call.name, call.input, context)

@@ -46,7 +46,7 @@ class AgentStore:
             raise count_exceeded(self.table, "agents", maximum) from None
 
     def replace(self, agent: AgentConfig, *records: Put, before: AgentConfig, make_default: bool) -> None:
-        """Replace `before`. Raise `Conflict` if the name is in use or the agent changed, `NotFound` if deleted."""
+        """Replace the agent `before`. Raise `NotFound`, or `Conflict` if the name is in use or the agent changed."""
         unchanged = "#updated_at = :before"
         operations: list[Operation] = [
             Put(keys.agent(agent.id), _item(agent), unchanged, {"before": format_time(before.updated_at)}),

@@ -1,6 +1,6 @@
-"""The sweeper: every minute, in all tenants, closes runs whose lease expired and settles slots without an open run.
+"""The sweeper. Every minute, it closes all tenants' runs whose lease expired, and settles slots without an open run.
 
-An open run is found through its slot, or, if it was admitted without one, through an entry in the sweeper's index.
+An open run is found through its slot. A run that was admitted without a slot has an entry in the sweeper's index.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from atrium.storage import keys
 from atrium.storage.sweep import BusyAdmission, OpenRun, Swept
 
 SLOT_GRACE_SECONDS = 60
-"""Seconds after its lease in which a slot without a run is not settled: the worker may be slow to record the run."""
+"""A slot without a run is settled this long after its lease expired, because the worker may record the run late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Sweep:
             self._try(failing, partial(self._close, finalizer, swept.scope_id, name, slot, run_id))
 
     def _close(self, finalizer: RunFinalizer, scope_id: str, name: str, slot: Slot, run_id: RunId | None) -> None:
-        """Close the run of a slot whose lease expired. If the run is not open, settle the slot."""
+        """Close the run of a slot whose lease expired. If there is no open run, settle the slot."""
         if run_id is not None and finalizer.close_expired(run_id):
             self.counts["closed"] += 1
         else:
@@ -80,7 +80,7 @@ class Sweep:
 
 
 def _return(finalizer: RunFinalizer, scope_id: str, name: str, slot: Slot, run_id: RunId | None) -> bool:
-    """Settle a slot whose run is not open, to the usage of its ledger entry, or to 0 if the run was never recorded."""
+    """Settle a slot without an open run: to the usage in the ledger, or to 0 if the run was never recorded."""
     run = finalizer.runs.get(run_id) if run_id else None
     if run is not None and run.is_open:
         return False

@@ -1,6 +1,6 @@
 """One turn, from the validated request to the recorded answer: read the context, start, run the loop, finalize.
 
-One thread must iterate `Turn.events` to its end, even if the client disconnects, because that ends the run.
+One thread must iterate `Turn.events` to its end, even if the client disconnects. Otherwise the run is not committed.
 """
 
 import time
@@ -37,7 +37,7 @@ COMMIT_PAUSES_SECONDS = (1.0, 3.0)
 
 @dataclass(slots=True)
 class Sequencer:
-    """Numbers loop events, starting after `after`."""
+    """Numbers the events of the loop, starting at `after` + 1."""
 
     after: int
 
@@ -72,7 +72,7 @@ def _describe(piece: LoopEvent) -> tuple[str, dict[str, Any]]:
 
 @dataclass(slots=True)
 class Turn:
-    """A started turn. `signal` stops it from any thread. `ended` is the committed run, or None before the commit."""
+    """A started turn. Any thread can stop the turn with `signal`. `ended` is the committed run, or None."""
 
     started: StartedTurn
     loop: AgentLoop
@@ -93,7 +93,7 @@ class Turn:
     def events(self) -> Generator[RunEvent]:
         """Yield the run's events, from `start` to `final` or `error`. The run is committed before `usage` or `error`.
 
-        If the commit fails, the client gets an `error` event that is not stored, and the sweeper closes the run.
+        If the commit fails, the client receives an `error` event that is not stored, and the sweeper closes the run.
         """
         yield start_event(self.run)
         sequencer = Sequencer(after=1)
@@ -115,7 +115,6 @@ class Turn:
         yield from last_events
 
     def _close(self, last_sequence: int, failure: AtriumError | None) -> tuple[RunEvent, ...]:
-        """Commit the run and return its last events."""
         failure = failure or self._cut_short()
         if self.loop.failure is not None:
             self.on_defect(self.loop.failure)
@@ -151,7 +150,7 @@ class Turn:
         return AtriumError(internal=type(error).__name__)
 
     def _cut_short(self) -> AtriumError | None:
-        """Return the error of a lost lease or of a timeout before the first answer, if one stopped the loop."""
+        """Return the error of a loop that a lost lease or a timeout before the first answer stopped, or None."""
         match self.loop.stop_reason:
             case "lost":
                 return RunInterrupted()
@@ -186,7 +185,7 @@ class TurnService:
     on_defect: Callable[[BaseException], None]
 
     def begin(self, request: TurnRequest) -> Turn:
-        """Start a turn. If this raises, nothing was written. The deadline includes the wait for the session."""
+        """Start a turn. After an error, all writes are undone. The deadline includes the wait for the session."""
         began = time.monotonic()
         started = self.starter.start(request, self.reader.read(request), self._mint(request))
         run, signal, starter = started.run, StopSignal(), self.starter
@@ -201,7 +200,7 @@ class TurnService:
         return Turn(started, loop, signal, heartbeat, log, starter.finalizer, clock, self.on_defect)
 
     def dry_run(self, request: TurnRequest) -> DryRun:
-        """Dry-run a turn. Raises the same errors as `begin`, such as `NotFound`, except the errors of limits."""
+        """Return what a turn would reserve. Raise the errors of `begin`, except `LimitReached` and `SessionBusy`."""
         return self.starter.dry_run(request, self.reader.read(request), self._mint(request))
 
     def _mint(self, request: TurnRequest) -> RunId:

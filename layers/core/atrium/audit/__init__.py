@@ -1,1 +1,4 @@
-"""The audit of a tenant: append-only events. Secrets and personal data are masked before an event is stored."""
+"""The audit of a tenant, which consists of append-only events.
+
+Secrets and personal data are masked before an event is stored.
+"""

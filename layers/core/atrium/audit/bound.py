@@ -1,7 +1,8 @@
 """Limits how many refused calls a container records in the audit.
 
-Unauthenticated callers can cause refusals, so the number of their audit events is limited. Per minute, a container
-records one refusal of each kind, at most `OF_TENANT_MAX` per tenant and `AT_ALL_MAX` in total. All refusals are logged.
+Unauthenticated callers can cause refusals, so the number of audit events for refusals is limited. In each minute, a
+container records one refusal of each kind, at most `OF_TENANT_MAX` per tenant and `AT_ALL_MAX` in total. All refusals
+are logged.
 """
 
 from collections import Counter
@@ -25,9 +26,9 @@ class RefusalBound:
     _lock: Lock = field(default_factory=Lock)
 
     def admits(self, tenant_id: TenantId, what: str, now: datetime) -> bool:
-        """Return whether to record this refusal. If so, count it as recorded.
+        """Return whether a refusal may be recorded, and count the refusal if it may be recorded.
 
-        Refusals with equal values of `what` are of the same kind.
+        Refusals with the same `what` are of the same kind.
         """
         minute = now.replace(second=0, microsecond=0)
         with self._lock:

@@ -16,7 +16,7 @@ READS_MAX = 40
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of an export: complete lines, and the position of the next part (None after the last part)."""
+    """A part of an export: complete lines as text, and the position of the next part (None after the last part)."""
 
     text: str
     position: Position | None
@@ -31,10 +31,10 @@ def _write_line(event: AuditEvent, file_format: Literal["csv", "jsonl"]) -> str:
 def export_piece(
     audit: AuditService, query: AuditQuery, file_format: Literal["csv", "jsonl"], position: Position | None
 ) -> Piece:
-    """Return the next lines after a position, newest event first. A CSV file begins with the column names.
+    """Return the next part of an export, starting after `position`, newest event first.
 
-    A part ends after the read that brings it over 2.5 MB of JSON text. 50 events are at most 2 MB, so a part is
-    smaller than the 6 MB limit of a Lambda response.
+    The first part of a CSV file begins with the column names. Reading stops when the part exceeds 2.5 MB of JSON text.
+    One read returns up to 50 events (at most 2 MB), so a part stays below the 6 MB limit of a Lambda response.
     """
     lines = [write_csv_line(list(COLUMNS))] if file_format == "csv" and position is None else []
     size = 0

@@ -1,6 +1,6 @@
 """Masks secrets and personal data in logs, audit and error texts. Each match is replaced by a label.
 
-    [API_KEY]      keys and tokens: atr_…, sk-…, JWTs, bearer tokens, and the values of `SECRET_NAMES`
+    [API_KEY]      keys and tokens: atr_…, sk-…, JWTs, bearer tokens, and values of members in `SECRET_NAMES`
     [EMAIL]        email addresses
     [ID_CARD]      Chinese identity numbers with their check character, US social security numbers
     [CARD_NUMBER]  13 to 19 digits that pass the Luhn check, and any four groups of four digits
@@ -57,8 +57,8 @@ def mask_text(text: str) -> str:
 def mask(value: object, *, depth: int = DEPTH_MAX) -> Json:
     """Mask every text, member name and integer in a JSON value, and return the result.
 
-    A text under a secret's name (`SECRET_NAMES`) is replaced completely. Values nested deeper than `depth` levels
-    become `[TOO_DEEP]`. Values that are not JSON are masked as text.
+    A text whose member name is in `SECRET_NAMES` is replaced completely. Values that are nested deeper than `depth`
+    levels become `[TOO_DEEP]`. Values that are not JSON are converted to text and masked.
     """
     if value is None or isinstance(value, bool) or (isinstance(value, float) and isfinite(value)):
         return value

@@ -1,12 +1,13 @@
-"""The model of an audit event: what happened, who did it, and from where. Details are masked before it is created.
+"""The model of an audit event and its types. Details are masked before an event is created.
 
-auth.login auth.refuse auth.logout auth.token_reuse     logins and tokens
-admin.change                                            keys, users, agents, policies, settings: action and resource
-policy.deny policy.allow                                decisions: denials (equal ones once per minute); allowed calls
-                                                        if the tenant enabled it
-tool.call model.refuse                                  during a run; a model that the plan does not include
-quota.refuse                                            one per principal, limit and minute, with a count
-safety.injection                                        a message or tool result that looks like prompt injection
+auth.login auth.refuse auth.logout auth.token_reuse     use of logins and tokens
+admin.change                                            change of a key, user, agent, policy or setting
+policy.deny                                             denial by a policy; equal denials once per minute
+policy.allow                                            call that the policies allow, if the tenant audits these calls
+tool.call                                               tool call of a run
+model.refuse                                            request for a model that the plan does not include
+quota.refuse                                            rejections by a limit; one event per principal, limit and minute
+safety.injection                                        message or tool result that looks like prompt injection
 """
 
 import json
@@ -44,7 +45,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
-    """An audit event. `count` is above 1 if several equal events of one minute were combined."""
+    """An audit event. `count` is greater than 1 if the event represents several equal events of one minute."""
 
     id: AuditEventId
     at: datetime
@@ -57,7 +58,7 @@ class AuditEvent:
 
 
 def mask_origin(origin: Origin) -> Origin:
-    """Return the origin with the user agent masked and shortened.
+    """Return the origin with a masked and shortened user agent.
 
     The user agent is masked before it is shortened, because an incomplete secret would not be recognised.
     """
@@ -66,7 +67,10 @@ def mask_origin(origin: Origin) -> Origin:
 
 
 def mask_details(details: Mapping[str, object]) -> dict[str, Json]:
-    """Return the details masked. If they are too long, return only their first 4,000 characters as `beginning`."""
+    """Return the masked details.
+
+    If the JSON text of the details exceeds `DETAILS_BYTES_MAX`, only its first 4,000 characters are returned.
+    """
     masked = mask(details)
     text = json.dumps(masked, ensure_ascii=False)
     if len(text.encode()) > DETAILS_BYTES_MAX or not isinstance(masked, dict):

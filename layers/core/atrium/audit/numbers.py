@@ -1,7 +1,7 @@
 """Masks card, identity and phone numbers in a text.
 
-A run of digits with single separators is divided into groups. Each sequence of adjacent groups is checked from left to
-right; longer sequences are checked first.
+A series of digits with single separators is divided into groups. The groups are checked from left to right. At each
+group, the longest sequence of adjacent groups that forms a number is masked.
 """
 
 import re
@@ -32,7 +32,7 @@ def mask_numbers(text: str) -> str:
 
 
 def _mask_run(text: str, start: int, end: int) -> str:
-    """Return the run with every recognised number replaced by its label."""
+    """Return a series of digits in which every recognised number is replaced by its label."""
     groups = [(found.start(), found.end()) for found in _GROUP.finditer(text, start, end)]
     parts: list[str] = []
     done, at = start, 0
@@ -50,7 +50,7 @@ def _mask_run(text: str, start: int, end: int) -> str:
 
 
 def _find_window(text: str, groups: list[tuple[int, int]], at: int) -> tuple[str, int, int] | None:
-    """Return the label, the last group and the end of the longest number that begins at this group, or None."""
+    """Find the longest number that begins at a group. Return its label, last group and end, or None."""
     lengths = 0
     widest = at
     while widest < len(groups) and widest - at < _GROUPS_MAX:
@@ -69,7 +69,7 @@ def _find_window(text: str, groups: list[tuple[int, int]], at: int) -> tuple[str
 
 
 def _touches_letters(text: str, start: int, end: int) -> bool:
-    """Return whether a letter is adjacent. Several groups next to a letter belong to an id, such as a UUID."""
+    """Return whether a letter is adjacent to the range. Digits next to a letter belong to an id, such as a UUID."""
     return bool(_LETTER.search(text[max(start - 1, 0) : start] + text[end : end + 1]))
 
 

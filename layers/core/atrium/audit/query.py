@@ -1,4 +1,4 @@
-"""A query of the audit, built from the parameters of a request."""
+"""The query of audit events, which is created from the parameters of a request."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -50,7 +50,7 @@ def make_query(
 ) -> AuditQuery:
     """Return the query for a request; raise `ValidationFailed` for invalid parameters.
 
-    The default is the last 30 days.
+    By default, the query covers the last 30 days.
     """
     end = now + timedelta(milliseconds=1) if until is None else until
     begin = end - timedelta(days=DAYS_DEFAULT) if since is None else since
@@ -65,7 +65,7 @@ def make_query(
 
 
 def _principal(some_id: str | None) -> str:
-    """Return the principal for the id of a user, key or client."""
+    """Return the principal, such as `user:usr_…`, for the id of a user, API key or client."""
     if some_id is None:
         return ""
     kind = _KINDS.get(some_id.partition("_")[0])

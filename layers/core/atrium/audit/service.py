@@ -1,4 +1,4 @@
-"""Records, lists and exports the audit of one tenant. Every event is masked here before it is stored.
+"""Records, lists and exports the audit events of one tenant. Every event is masked before it is stored.
 
 If an event cannot be written, the call fails, so that the audit is complete.
 """
@@ -50,10 +50,10 @@ class AuditService:
         self.store.put(event, keep_days=self.keep_days)
 
     def record_refusal(self, details: Mapping[str, object], bound: RefusalBound, *, like: str = "") -> None:
-        """Append an `auth.refuse` event, unless this container has reached its limit. All refusals are logged.
+        """Append an `auth.refuse` event, unless `bound` does not admit the refusal.
 
-        Refusals with equal IP address, details and `like` are of the same kind. `like` is a value that is not stored,
-        such as an email.
+        Refusals with the same IP address, details and `like` are of the same kind. `like` is a value that is not
+        stored, such as an email.
         """
         tenant_id, what = self.store.table.tenant_id, f"{self.origin.ip}\n{like}\n{sorted(details.items())}"
         if not bound.admits(tenant_id, what, self.clock()):
@@ -66,7 +66,7 @@ class AuditService:
             raise
 
     def recording(self, type: EventType, details: Mapping[str, object]) -> Put:
-        """Return the write that appends an event. It belongs in the transaction that makes the change."""
+        """Return the write that appends an event, for the transaction that makes the audited change."""
         return self.store.appending(self._event(type, details, "", ""), keep_days=self.keep_days)
 
     def _event(self, type: EventType, details: Mapping[str, object], session_id: str, end_user: str) -> AuditEvent:
@@ -87,7 +87,7 @@ class AuditService:
         session_id: str,
         end_user: str = "",
     ) -> None:
-        """Append a tool call with its arguments and the length of its result. The result itself is not recorded."""
+        """Append a `tool.call` event with the arguments and the length of the result, but without the result."""
         details = {
             "tool": tool,
             "arguments": arguments,
@@ -98,9 +98,9 @@ class AuditService:
         self.record("tool.call", details, session_id=session_id, end_user=end_user)
 
     def count_refusal(self, limit: str, details: Mapping[str, object]) -> None:
-        """Append a quota refusal, or increment the count of an existing event.
+        """Append a `quota.refuse` event, or increment the count of the existing event.
 
-        There is one event per principal, limit and minute. It contains the details of the first refusal.
+        There is one event per principal, limit and minute, which contains the details of the first refusal.
         """
         minute = self.clock().replace(second=0, microsecond=0)
         seed = sha256(f"{self.origin.principal}\n{limit}".encode()).digest()
@@ -148,13 +148,13 @@ def write_csv_event(event: AuditEvent) -> str:
 
 
 def _cell(value: object) -> str:
-    """Return the text of a cell. A text that a spreadsheet would evaluate as a formula gets a leading quote."""
+    """Return the text of a CSV cell, with a leading quote if a spreadsheet would evaluate the text as a formula."""
     text = "" if value is None else str(value)
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def write_csv_line(cells: list[str]) -> str:
-    """Return the cells as a line of CSV with its line end."""
+    """Return a line of CSV with the given cells, including the line end."""
     line = io.StringIO()
     csv.writer(line).writerow(cells)
     return line.getvalue()

@@ -1,9 +1,7 @@
-"""Stores audit items in the table.
+"""Stores audit events as append-only items in the table.
 
-They are append-only, with one partition per day, and expire after the plan's retention.
-
-They are read by time, by type (gsi1) or by principal (gsi2), newest first. The other filters are applied after the
-read.
+Each day has a separate partition. The items expire after the plan's retention. Events are read by time, by type (gsi1)
+or by principal (gsi2), newest first. Other filters are applied after the read.
 """
 
 import json
@@ -44,7 +42,10 @@ class AuditStore:
             return  # ids are unique, so the existing item is this event
 
     def count(self, event: AuditEvent, *, keep_days: int) -> None:
-        """Append an event, or increment its count if it exists. A retry after a lost response may count it twice."""
+        """Append an event, or increment the count of an existing event.
+
+        If a response is lost and the SDK repeats the write, the event may be counted twice.
+        """
         item = {name: value for name, value in _item(event, keep_days).items() if value is not None}
         del item["count"]
         assignments = ", ".join(f"#{name} = if_not_exists(#{name}, :{name})" for name in item)
@@ -52,9 +53,9 @@ class AuditStore:
         self.table.write(Update(_key(event), expression, ANY, {**item, "one": 1}))
 
     def list(self, query: AuditQuery, page: PageRequest, *, now: datetime) -> Page[AuditEvent]:
-        """Return a page, newest first.
+        """Return a page of events, newest first.
 
-        A page may have fewer items than its limit, or none, and still have a next page.
+        A page may have fewer events than its limit, or no events, although there is a next page.
         """
         found: list[AuditEvent] = []
         position = page.position
@@ -93,12 +94,12 @@ class AuditStore:
 
 
 def appending(event: AuditEvent, *, keep_days: int) -> Put:
-    """Return the write that appends an event to the audit of the table's owner."""
+    """Return the write that appends an event to the audit of a tenant or of the platform."""
     return Put(_key(event), _item(event, keep_days), NEW)
 
 
 def _resume(query: AuditQuery, position: Position | None) -> tuple[date, Position | None]:
-    """Return the day to read and the position in it. A position is either within a day or only the next day."""
+    """Return the day to read and the position within that day, or None to start at its newest event."""
     if position is None:
         return query.until.astimezone(UTC).date(), None
     if "day" in position:
@@ -140,7 +141,7 @@ def _item(event: AuditEvent, keep_days: int) -> dict[str, Any]:
 
 
 def read_event(item: Mapping[str, Any]) -> AuditEvent:
-    """Return the event of an item."""
+    """Return the event that is stored in an item."""
     names = ("principal", "ip", "user_agent", "request_id")
     return AuditEvent(
         id=AuditEventId(item["id"]),

@@ -1,1 +1,1 @@
-"""Outbound HTTP calls for tenants. `EgressClient` makes all of them and limits their destination, size and time."""
+"""Outbound HTTP calls for tenants. `EgressClient` makes all these calls and limits their destination, size and time."""

@@ -1,8 +1,8 @@
-"""Decides which IP addresses may be called: only addresses of the public internet.
+"""Decides which IP addresses may be called. Only addresses of the public internet are allowed.
 
-Rejected are private, shared (CGNAT), loopback, link-local (including the metadata services of clouds), multicast,
-reserved, documentation and unspecified addresses. IPv6 addresses that embed an IPv4 address (mapped, compatible, 6to4,
-Teredo, NAT64, ISATAP) are also rejected, because their final destination is unknown.
+Private, shared (CGNAT), loopback, link-local (including the metadata services of clouds), multicast, reserved,
+documentation and unspecified addresses are rejected. IPv6 addresses that embed an IPv4 address (mapped, compatible,
+6to4, Teredo, NAT64, ISATAP) are also rejected, because their final destination is unknown.
 """
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address

@@ -1,7 +1,7 @@
 """The network backend of outbound calls.
 
-It resolves a host name once, checks all addresses, and connects to a checked address. This prevents DNS rebinding. TLS
-and the `Host` header use the host name.
+The backend resolves a host name once, checks all its addresses, and connects to a checked address. This prevents DNS
+rebinding. TLS and the `Host` header use the host name.
 """
 
 import socket
@@ -54,7 +54,7 @@ def resolve_name(host: str, port: int) -> Sequence[str]:
 
 
 class PinnedAddressBackend(NetworkBackend):
-    """Connects to checked addresses only. Fails after the deadline."""
+    """A network backend that connects only to checked addresses, and whose calls fail after the deadline."""
 
     def __init__(self, rules: Rules, resolve: Resolver, scheme: str, deadline: Deadline) -> None:
         self._rules, self._resolve, self._ports, self._deadline = rules, resolve, rules.ports[scheme], deadline
@@ -68,7 +68,10 @@ class PinnedAddressBackend(NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[SOCKET_OPTION] | None = None,
     ) -> NetworkStream:
-        """Connect to the first address that accepts; raise `OutboundRefused` if any address is not allowed."""
+        """Connect to the first address that accepts a connection.
+
+        Raises `OutboundRefused` if any address of the host is not allowed.
+        """
         failure: Exception = ConnectError("the host name has no address")
         for address in self._checked_addresses(host, port)[:ADDRESSES_MAX]:
             try:
@@ -81,7 +84,7 @@ class PinnedAddressBackend(NetworkBackend):
         raise failure
 
     def _checked_addresses(self, host: str, port: int) -> Sequence[str]:
-        """Return the addresses of a host; raise `OutboundRefused` if any of them is not allowed."""
+        """Return the addresses of a host; raise `OutboundRefused` if any address is not allowed."""
         addresses = self._addresses(host, port)
         for address in addresses:
             if address in self._rules.local_addresses:
@@ -95,7 +98,7 @@ class PinnedAddressBackend(NetworkBackend):
         return addresses
 
     def _addresses(self, host: str, port: int) -> Sequence[str]:
-        """Resolve a host name in a thread, because the system's resolver has no timeout."""
+        """Resolve a host name in a separate thread, because the system's resolver has no timeout."""
         answers: SimpleQueue[Sequence[str] | OSError | UnicodeError] = SimpleQueue()
 
         def resolve() -> None:
@@ -124,7 +127,7 @@ class DeadlineStream(NetworkStream):
         return self._stream.read(max_bytes, timeout=self._deadline.left(ReadTimeout, timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Write all bytes. The remaining time is computed again for each chunk."""
+        """Write all bytes. The timeout of each chunk is computed from the remaining time."""
         connection: socket.socket = self._stream.get_extra_info("socket")
         view = memoryview(buffer)
         while view:

@@ -1,7 +1,8 @@
-"""The client for outbound calls. It opens one HTTP/1.1 connection per request or redirect.
+"""The client for outbound calls. It opens one HTTP/1.1 connection for each request and each redirect.
 
-It does not use connection pools, proxies, cookies or environment settings. It follows at most three redirects and
-checks each redirect URL like the first URL. It does not send the caller's headers to another origin.
+The client does not reuse connections, and does not use proxies, cookies or environment settings. By default, it follows
+at most three redirects. Each redirect URL is checked in the same way as the first URL. If a redirect changes the
+origin, the client removes the caller's headers except `accept`, `accept-language` and `user-agent`.
 """
 
 from collections.abc import Mapping
@@ -36,9 +37,9 @@ class EgressClient:
     ssl_context: SSLContext | None = None
 
     def send(self, request: OutboundRequest) -> OutboundResponse:
-        """Send a request and follow its redirects; raise `OutboundRefused` or `OutboundFailed`.
+        """Send a request and follow redirects; raise `OutboundRefused` or `OutboundFailed`.
 
-        If `redirects_max` is 0, a redirect is returned like any other response.
+        If `redirects_max` is 0, a redirect is returned in the same way as any other response.
         """
         deadline = Deadline(request.seconds_max)
         there = read_url(request.url, self.rules)
@@ -104,10 +105,7 @@ def _is_about_tls(error: BaseException | None) -> bool:
 
 @cache
 def _trust() -> SSLContext:
-    """Return the TLS context with the default root certificates.
-
-    Environment variables cannot replace these certificates.
-    """
+    """Return the TLS context with the default root certificates, which environment variables cannot replace."""
     import httpx2
 
     return httpx2.create_ssl_context(trust_env=False)

@@ -1,4 +1,4 @@
-"""Parses and checks URLs of outbound calls. The call uses the parsed result, so the URL is parsed only once."""
+"""Parses and checks the URLs of outbound calls. A call uses the checked result, so that a URL is parsed only once."""
 
 import re
 from collections.abc import Mapping

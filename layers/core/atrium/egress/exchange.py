@@ -1,4 +1,4 @@
-"""Requests and responses of outbound calls. Headers are validated and response bodies are limited."""
+"""Requests and responses of outbound calls. Headers are validated, and the size of response bodies is limited."""
 
 import re
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
-"""The two errors of an outbound call: it was refused before it was made, or it failed afterwards.
+"""The two errors of an outbound call: the call is not allowed, or the call failed.
 
-Both are internal. The caller translates them, for example to a tool error, an invalid setting or an unavailable issuer.
-The messages contain no addresses, so that they cannot be used to scan a network.
+Both errors are internal. The code that makes the call translates them, for example to a tool error, an invalid setting
+or an unavailable issuer. The messages contain no addresses, so that they cannot be used to scan a network.
 """
 
 from typing import Literal
@@ -19,7 +19,7 @@ class OutboundRefused(Exception):
 
 
 class OutboundFailed(Exception):
-    """The call was made and failed. Retrying may help. The message may be shown to the tenant."""
+    """The call failed. Retrying may help. The message may be shown to the tenant."""
 
     def __init__(self, reason: FailureReason, text: str) -> None:
         self.reason: FailureReason = reason

@@ -1,4 +1,7 @@
-"""Erasers of a tenant's partitions and blobs. `SHAPES` of the test suite contains every key that they must remove."""
+"""Erases a tenant's partitions and blobs.
+
+`tests/unit/erasure/test_shapes.py` checks that items of all types are erased.
+"""
 
 from datetime import UTC, date, timedelta
 from typing import Any
@@ -17,13 +20,16 @@ from atrium.storage.table import Index, Query
 _SESSIONS = 20
 _DAYS = 30
 _MARGIN = timedelta(days=1)
-"""Days start this much before the tenant was created, because clocks differ."""
+"""Time before the creation of the tenant from which days are erased, because clocks differ."""
 _HEAD = keys.session(SessionId("-")).sort
 _USER, _ISSUER = "USER#", provider_keys.provider_issuer("").sort
 
 
 def erase_root(target: Target, position: Position | None) -> Step:
-    """Erase the tenant's main partition, except tombstone and totals, and the platform's items that it refers to."""
+    """Erase the tenant's main partition, except the tombstone and the monthly totals.
+
+    Also erase the platform items that belong to the tenant: issuer registrations and login throttles.
+    """
     page = target.table.query(Query("", limit=PAGE, position=position))
     found = [item for item in page.items if not _stays(item["sk"])]
     pairs = [item["sk"].removeprefix(_ISSUER) for item in found if item["sk"].startswith(_ISSUER)]
@@ -41,8 +47,9 @@ def _stays(sort: str) -> bool:
 
 
 def erase_admissions(target: Target, _position: Position | None) -> Step:
-    """Erase limits and slots. The first pass waits while there is a slot, because the sweeper finds a run by its
-    slot.
+    """Erase the admission items, which contain limits and slots.
+
+    The first pass skips the items if there is a slot, because the sweeper finds an open run by its slot.
     """
     page = target.table.query(Query(keys.admissions(), limit=PAGE))
     if not target.may_take_all and any(item.get("slots") or item.get("late") for item in page.items):
@@ -52,14 +59,14 @@ def erase_admissions(target: Target, _position: Position | None) -> Step:
 
 
 def erase_issued(target: Target, position: Position | None) -> Step:
-    """Erase logins, codes and marks of revoked tokens, using the list of issued items."""
+    """Erase token families, OAuth codes and markers of revoked tokens, which are listed in gsi1."""
     page = target.table.query_keys(Query(keys.issued(), index="gsi1", limit=PAGE, position=position))
     target.table.delete_all(page.items)
     return Step(len(page.items), position=page.position, is_done=page.position is None)
 
 
 def eraser_of_sessions(listed: str, index: Index = "gsi2") -> Eraser:
-    """Return an eraser of the sessions in a list. The list contains the session items or their runs."""
+    """Return an eraser of the sessions in an index partition, which contains session items or their runs."""
 
     def erase(target: Target, position: Position | None) -> Step:
         query = Query(listed, index=index, limit=_SESSIONS, position=position)
@@ -76,10 +83,10 @@ def eraser_of_sessions(listed: str, index: Index = "gsi2") -> Eraser:
 
 
 def _erase_session(target: Target, partition: str) -> tuple[int, bool, bool]:
-    """Erase the first runs of a session with their events.
+    """Erase the first runs of a session and their events.
 
-    Returns the number of items, whether the session needs no further step in this pass, and whether a run is open. The
-    session's item is deleted last, and only if no run is open.
+    Returns the number of erased items, whether the session needs no further step in this pass, and whether a run is
+    open. The session's item is deleted last, and only if no run is open.
     """
     runs = RunStore(target.table, target.blobs)
     page = target.table.query(Query(partition, prefix="RUN#", limit=PAGE))
@@ -105,7 +112,7 @@ def _is_open(item: dict[str, Any]) -> bool:
 
 
 def erase_days(target: Target, position: Position | None) -> Step:
-    """Erase usage aggregates, session marks and the audit log, day by day."""
+    """Erase usage aggregates, the list of counted sessions and the audit, day by day."""
     day = date.fromisoformat(position["day"]) if position else target.tenant.created_at.astimezone(UTC).date() - _MARGIN
     items, last = 0, target.now.astimezone(UTC).date() + _MARGIN
     for _ in range(_DAYS):
@@ -122,8 +129,9 @@ def erase_days(target: Target, position: Position | None) -> Step:
 
 
 def erase_blobs(target: Target, _position: Position | None) -> Step:
-    """Erase the blobs with all their versions. The first pass skips them if a run is open, because the run may need
-    them.
+    """Erase the blobs with all their versions.
+
+    The first pass skips the blobs if a run is open, because the run may need its blobs.
     """
     if target.waits and not target.may_take_all:
         return Step()

@@ -3,8 +3,8 @@
     TENANT#<id>   MONTH_TOTAL#2026-11   requests, tokens, tool calls and cost of the calls settled in that month
 
 Entries are deleted in the transaction that adds them to the total, on the condition that they exist. Each entry is
-therefore counted once, even if a step is interrupted or repeated. An entry that is written later is added by the next
-pass.
+therefore counted once, even if a step is interrupted or repeated. The last pass adds entries that were written after
+the first pass.
 """
 
 from collections import defaultdict
@@ -25,13 +25,11 @@ from atrium.usage.model import FIGURES, Figures
 
 _ENTRIES = 50
 _EVENTS_KEPT = timedelta(days=KEPT_DAYS + 3)
-"""Time after which the events of a run no longer exist. Events expire; DynamoDB may take two more days to remove
-them.
-"""
+"""Time after which the events of a run no longer exist. DynamoDB may remove expired events up to two days late."""
 
 
 def erase_ledger(target: Target, position: Position | None) -> Step:
-    """Move up to fifty entries of a month to its total. Costs a query and a transaction."""
+    """Add up to fifty ledger entries of a month to its total, and delete them. Costs a query and a transaction."""
     first = target.tenant.created_at.date().replace(day=1) - timedelta(days=1)
     month = date.fromisoformat(position["month"]) if position else first.replace(day=1)
     partition = keys.ledger_month(keys.month(month))
@@ -71,7 +69,7 @@ def _move(table: TenantTable, partition: str, items: list[dict[str, Any]]) -> in
     try:
         table.transact(operations)
     except TransactionRefused:
-        return 0  # another erasure has deleted one of them; the next step reads again
+        return 0  # another erasure has deleted one of the entries; the next step reads the month again
     return len(items)
 
 
@@ -82,15 +80,13 @@ def _adding(month: str, figures: Figures) -> Update:
 
 
 def _figures(item: Mapping[str, Any]) -> Figures:
-    """Return the usage of an entry. Missing attributes count as 0, so that a damaged entry does not stop an erasure."""
+    """Return the usage of an entry. Missing values count as 0, so that a damaged entry does not stop the erasure."""
     tools = item.get("tool_calls", {})
     named = {name: int(item.get(name, 0)) for name in FIGURES if name not in {"requests", "tool_calls"}}
     return Figures(requests=1, tool_calls=sum(tools.values()), **named)
 
 
 def _erase_events(target: Target, name: str) -> None:
-    """Erase the events of a run whose item no longer exists, such as a run whose session was deleted while it was
-    running.
-    """
+    """Erase the events of a run. The item of the run is already deleted if the session was deleted during the run."""
     if is_id(name, "run") and target.now - read_time(name) < _EVENTS_KEPT:
         erase_whole(target.table, keys.events(RunId(name), 0).partition)

@@ -14,9 +14,9 @@ PAGE = LIMIT_MAX
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The tenant to erase. `may_take_all` is true if none of its data can still be in use.
+    """The tenant to erase. `may_take_all` is true if none of the tenant's data can still be in use.
 
-    `waits` is true if this pass has already skipped data that is in use.
+    `waits` is true if this pass has already skipped data that was in use.
     """
 
     tenant: Tenant
@@ -30,9 +30,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The result of one step: the number of removed items, and the position of the next step unless `is_done`.
+    """The result of one step: the numbers of removed items and blobs, and the position of the next step.
 
-    `waits` means that data was skipped because it is in use.
+    `is_done` is true if the eraser needs no further step. `waits` is true if the step skipped data that was in use.
     """
 
     items: int = 0
@@ -46,14 +46,14 @@ type Eraser = Callable[[Target, Position | None], Step]
 
 
 def erase_page(table: BoundTable, partition: str) -> tuple[int, bool]:
-    """Delete the first items of a partition. Return their number, and whether the partition is empty."""
+    """Delete up to `PAGE` items of a partition. Return their number, and whether the partition is now empty."""
     page = table.query_keys(Query(partition, limit=PAGE))
     table.delete_all(page.items)
     return len(page.items), page.position is None
 
 
 def erase_whole(table: BoundTable, partition: str) -> int:
-    """Delete a whole partition that is known to be small."""
+    """Delete all items of a small partition and return their number."""
     items, is_done = erase_page(table, partition)
     while not is_done:
         more, is_done = erase_page(table, partition)

@@ -1,4 +1,4 @@
-"""Erases the platform's items about a deleted tenant."""
+"""Erases the platform items that refer to a deleted tenant."""
 
 from atrium.erasure.model import PAGE, Step, Target, erase_page
 from atrium.kernel.pagination import Position
@@ -17,7 +17,7 @@ def erase_names(target: Target, position: Position | None) -> Step:
 
 
 def erase_issuers(target: Target, position: Position | None) -> Step:
-    """Erase the markers of the tenant's issuers, including issuers that no provider refers to."""
+    """Erase the markers of the tenant's issuers, including issuers to which no identity provider refers."""
     place = provider_keys.issuers_of(target.tenant.id)
     page = target.platform.query_keys(Query(place, index="gsi2", limit=PAGE, position=position))
     target.platform.delete_all(page.items)
@@ -25,14 +25,15 @@ def erase_issuers(target: Target, position: Position | None) -> Step:
 
 
 def erase_unlocks(target: Target, _position: Position | None) -> Step:
-    """Erase the counters of how often the tenant's users were unlocked."""
+    """Erase the items that count the unlocks of the tenant's emails."""
     items, is_done = erase_page(target.platform, throttle_keys.unlocks_of(target.tenant.id))
     return Step(items, is_done=is_done)
 
 
 def erase_answers(target: Target, position: Position | None) -> Step:
-    """Erase saved responses of the operator's calls about the tenant. Costs one read unit for 4 kB of all saved
-    responses.
+    """Erase the saved responses of the operator's calls that concern the tenant.
+
+    Costs one read unit for each 4 kB of the platform's saved responses.
     """
     values = {"id": target.tenant.id}
     query = Query(keys.IDEMPOTENCY, limit=PAGE, position=position, where=_ABOUT, values=values)

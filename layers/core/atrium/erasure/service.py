@@ -18,8 +18,8 @@ from atrium.tenants.service import TenantService
 from atrium.tenants.store import TenantStore
 
 QUIET_SECONDS = 1_200
-"""Time after a deletion until no process that started before it can still write: Lambda's 15 minutes, and five minutes
-for the authorizer's cache, leases that expire, and delays of indexes and streams.
+"""Seconds after a deletion when no process that started earlier can still write: Lambda's 15 minutes, and five minutes
+for the authorizer's cache, expiring leases, and delays of indexes and streams.
 """
 
 ERASERS: dict[str, Eraser] = {
@@ -34,7 +34,7 @@ ERASERS: dict[str, Eraser] = {
     "old_admissions": eraser_of(keys.OLD_ADMISSIONS),
     "tool_calls": eraser_of(keys.TOOL_CALLS),
     "followers": eraser_of(keys.followers().partition),
-    "ledger": ledger.erase_ledger,  # before `days`: the stream adds its entries to the usage aggregates
+    "ledger": ledger.erase_ledger,  # before `days`, because the stream adds ledger entries to the usage aggregates
     "days": erasers.erase_days,
     "blobs": erasers.erase_blobs,
     "names": platform.erase_names,
@@ -48,8 +48,9 @@ _ORDER = list(ERASERS)
 
 @dataclass(frozen=True, slots=True)
 class ErasureReport:
-    """Number of erasures that finished, that continue in the next minute, that wait for their last pass, and that
-    failed.
+    """The number of erasures by their state after one invocation of the sweeper.
+
+    The erasures in `left` continue in the next minute. The erasures in `waiting` have not yet started their last pass.
     """
 
     finished: int = 0
@@ -69,7 +70,10 @@ class Erasure:
     clock: Clock
 
     def run(self, has_time: Callable[[], bool], on_failure: Callable[[TenantId, Exception], None]) -> ErasureReport:
-        """Run one step of each erasure in turn, while there is time. Failed erasures are retried in the next minute."""
+        """Run one step of each erasure in turn while `has_time` returns True.
+
+        `on_failure` is called for each erasure that fails. Failed erasures are retried in the next minute.
+        """
         deletions = Deletions(self.platform)
         pending = deque(deletions.list_left(now=self.clock()))
         finished = waiting = failed = 0
@@ -90,10 +94,10 @@ class Erasure:
         return ErasureReport(finished, len(pending), waiting, failed)
 
     def _advance(self, deletions: Deletions, deletion: Deletion) -> Deletion | None:
-        """Run one step. Return None if the erasure is finished."""
+        """Run one step of an erasure and return its new progress, or None if the erasure is finished."""
         tenant, progress = TenantStore(self.table_of(deletion.tenant_id)).get(), deletion.progress
         if tenant is None or tenant.status != "deleted":
-            deletions.end(deletion)  # its call died before the deletion held
+            deletions.end(deletion)  # the deletion call ended before it marked the tenant as deleted
             return None
         if progress.phase not in ERASERS:
             began = self._begin_pass(tenant, progress)
@@ -111,7 +115,7 @@ class Erasure:
         return replace(deletion, progress=after)
 
     def _begin_pass(self, tenant: Tenant, progress: Progress) -> Progress | None:
-        """Return the beginning of the next pass, or None while it is too early for the last pass."""
+        """Start the next pass and return its progress, or None if it is too early for the last pass."""
         deleted_at = tenant.deleted_at or tenant.updated_at
         is_quiet = self.clock() >= deleted_at + timedelta(seconds=QUIET_SECONDS)
         if progress.passes and not is_quiet:

@@ -33,7 +33,7 @@ def create_app(
     runtime: RuntimeSource = process_runtime,
     context_source: ContextSource = "event",
 ) -> FastAPI:
-    """Return an application. The environment is read at the first request.
+    """Return the FastAPI application of a function. Environment variables are read at the first request.
 
     `context_source` is the location of the authorizer's context: the Lambda event (behind Mangum), or the header of the
     Lambda Web Adapter. Only this source is trusted.

@@ -1,8 +1,8 @@
 """The context of a call: the gateway's request context and the verified caller.
 
-Behind Mangum the gateway's context is part of the Lambda event. Behind the Lambda Web Adapter it is a header that the
-adapter overwrites. The application, not the request, determines which of them is used. An `x-amzn-request-context`
-header sent by a client has no effect on a function behind Mangum.
+Behind Mangum, the gateway's context is part of the Lambda event. Behind the Lambda Web Adapter, the context is in a
+header that the adapter overwrites. The application, not the request, determines which source is used. An
+`x-amzn-request-context` header that a client sends has no effect on a function behind Mangum.
 """
 
 import json
@@ -56,7 +56,10 @@ class GatewayContext:
 
 
 def read_gateway_context(scope: Scope, source: ContextSource, *, now_ms: int) -> GatewayContext:
-    """Return the context of a call. Missing and malformed values are empty."""
+    """Return the gateway's context of a request.
+
+    Missing and malformed values become empty. A missing request id is replaced by a random UUID.
+    """
     headers = Headers(scope=scope)
     context = _event_context(scope) if source == "event" else _single_json(headers, "x-amzn-request-context")
     ends_at_ms = _event_end(scope, now_ms) if source == "event" else _adapter_end(headers)
@@ -88,8 +91,9 @@ def _adapter_end(headers: Headers) -> int | None:
 
 
 def _single_json(headers: Headers, name: str) -> Mapping[str, Any]:
-    """Return the JSON object of a header that must occur exactly once. If it occurs twice, one value was sent by the
-    client.
+    """Return the JSON object in a header, or an empty mapping unless the header occurs exactly once.
+
+    If a header occurs twice, the client sent one of the values.
     """
     values = headers.getlist(name)
     if len(values) != 1:
@@ -114,7 +118,7 @@ def _base_path(context: Mapping[str, Any], scope: Scope) -> str:
 
 
 def read_domain(context: Mapping[str, Any]) -> str:
-    """Return the requested host, verified by the gateway, with its port if it has one."""
+    """Return the requested host, which the gateway has verified, with the port if there is one."""
     domain = _text(context.get("domainName"))
     return domain if _DOMAIN.fullmatch(domain) else ""
 
@@ -138,7 +142,7 @@ def request_gateway_context(request: Request) -> GatewayContext:
 
 
 def read_call(request: Request) -> TenantContext | Caller:
-    """Return the tenant context of a call, or the caller if the call was made by the platform.
+    """Return the tenant context of a call, or only the caller for a platform credential without a tenant.
 
     Raises `Unauthenticated` if the route has no authorizer.
     """

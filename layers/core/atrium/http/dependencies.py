@@ -1,6 +1,6 @@
-"""The dependencies of routes: runtime, caller, tenant, page and scope.
+"""The FastAPI dependencies of routes: runtime, caller, tenant, page and scope.
 
-All are coroutines, because FastAPI runs plain functions in threads.
+All dependencies are coroutines, because FastAPI runs plain functions in threads.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ async def get_gateway_context(request: Request) -> GatewayContext:
 
 
 async def get_base_url(request: Request) -> str:
-    """Return the prefix of paths in links: `PublicUrl`, or the prefix of the stage, which may be empty."""
+    """Return the prefix of URLs in links: the public URL, or else the path of the stage, which may be empty."""
     runtime: Runtime = request.app.state.runtime()
     return runtime.settings.public_url or request_gateway_context(request).base_path
 
@@ -42,7 +42,10 @@ async def get_base_url(request: Request) -> str:
 async def get_call(
     request: Request, _bearer: Annotated[object, Security(_BEARER)], _key: Annotated[object, Security(_API_KEY)]
 ) -> TenantContext | Caller:
-    """Return the verified call. The parameters only add the two security schemes to the OpenAPI document."""
+    """Return the tenant context or the caller of a verified call.
+
+    The parameters only add the two security schemes to the OpenAPI document.
+    """
     return read_call(request)
 
 
@@ -51,7 +54,7 @@ async def get_caller(call: Annotated[TenantContext | Caller, Depends(get_call)])
 
 
 async def get_tenant(call: Annotated[TenantContext | Caller, Depends(get_call)]) -> TenantContext:
-    """Return the tenant context. Raise `TenantRequired` for a platform credential without a tenant."""
+    """Return the tenant context of a call; raise `TenantRequired` for a platform credential without a tenant."""
     if isinstance(call, TenantContext):
         return call
     raise TenantRequired("This call requires a tenant. Send its id in the header `X-Tenant-ID`.")
@@ -59,7 +62,7 @@ async def get_tenant(call: Annotated[TenantContext | Caller, Depends(get_call)])
 
 @dataclass(frozen=True, slots=True)
 class PageQuery:
-    """The page parameters of a list request. The cursor is still encoded."""
+    """The page parameters of a list request. The cursor is encoded."""
 
     limit: int
     cursor: str | None
@@ -87,15 +90,16 @@ PageDep = Annotated[PageQuery, Depends(read_page)]
 
 
 class RequiredScope:
-    """Marks a route with the scope that its caller must have. `guard_route` checks it, and the OpenAPI document shows
-    it.
+    """A dependency that marks a route with the scope that the caller must have.
+
+    `guard_route` checks the scope, and the OpenAPI document shows the scope.
     """
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
 
     async def __call__(self, call: Annotated[object, Depends(get_call)]) -> None:
-        """Do nothing. The parameter marks the route as one that requires a credential."""
+        """Do nothing. The parameter only marks the route as a route that requires a credential."""
 
 
 def require(scope: Scope) -> Any:
@@ -114,6 +118,6 @@ def require_own_login() -> Any:
 
 
 def require_own_tenant(context: TenantContext, tenant_id: str | None) -> None:
-    """Raise `TenantMismatch` if a body or query names a different tenant than the credential's tenant."""
+    """Raise `TenantMismatch` if the tenant id in a body or query is not the id of the credential's tenant."""
     if tenant_id is not None and tenant_id != context.tenant_id:
         raise TenantMismatch

@@ -20,7 +20,7 @@ from atrium.kernel.errors import AtriumError
 
 
 def handle_failures(app: FastAPI) -> None:
-    """Register the exception handlers."""
+    """Register the exception handlers of an application."""
     app.add_exception_handler(AtriumError, _answer_failure)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(HTTPException, _answer_framework)
@@ -55,7 +55,7 @@ async def _answer_framework(request: Request, error: Exception) -> Response:
 
 
 def _allowed_methods(request: Request) -> list[str]:
-    """Return all methods of the path, including HEAD if GET is one of them.
+    """Return the methods of all routes that match the requested path, and HEAD if GET is allowed.
 
     The framework returns only the methods of the first matching route.
     """

@@ -34,7 +34,7 @@ def _check_without_hash(text: str) -> str:
 
 
 def _read_empty(value: object) -> object:
-    """Return None for an empty text."""
+    """Return None for an empty string, and any other value unchanged."""
     return None if value == "" else value
 
 

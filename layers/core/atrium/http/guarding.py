@@ -1,9 +1,9 @@
-"""The checks before a route: the read limit, the required scopes, and the tenant's policies.
+"""Checks the read limit, the required scopes and the tenant's policies before a route is executed.
 
-The read limit applies to reads and administration, which are not counted at admission. It prevents one tenant from
-using the whole capacity of a container. It is a token bucket in memory per tenant and container. It is approximate,
-because each container has a separate bucket, and a full bucket admits the calls of one minute at once. While a tenant's
-policies are cached, the checks need no table call and no thread.
+The read limit applies to reads and administration, which are not counted by turn admission. The limit prevents one
+tenant from using the whole capacity of a container. Each container has a token bucket in memory for each tenant. The
+limit is therefore approximate, and a full bucket admits the calls of one minute at once. While a tenant's policies are
+cached, the checks need no table call and no thread.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -40,7 +40,10 @@ _ADMITTED_MARK = "__atrium_admitted__"
 
 
 def read_scopes(dependant: Dependant) -> tuple[str, ...] | None:
-    """Return the scopes that a route requires: empty if any credential is sufficient, None for a public route."""
+    """Return the scopes that a route requires.
+
+    Returns an empty tuple if any credential is sufficient, and None for a public route.
+    """
     calls = [found.call for found in _walk(dependant)]
     scopes = tuple(dict.fromkeys(call.scope for call in calls if isinstance(call, RequiredScope)))
     return scopes if get_call in calls else None
@@ -53,14 +56,17 @@ def _walk(dependant: Dependant) -> Iterator[Dependant]:
 
 
 def is_admitted[E: Callable[..., Any]](endpoint: E) -> E:
-    """Mark an endpoint whose calls are counted at admission. The read limit does not apply to it."""
+    """Mark an endpoint whose calls are counted by turn admission. The read limit does not apply to these calls."""
     setattr(endpoint, _ADMITTED_MARK, True)
     return endpoint
 
 
 @dataclass(frozen=True, slots=True)
 class BucketState:
-    """A bucket after a call requested a token: the remaining tokens of `maximum`, and whether the call got a token."""
+    """The state of a token bucket after a call has requested a token.
+
+    `left` is the number of remaining tokens. `passed` is true if the call received a token.
+    """
 
     maximum: int
     left: float
@@ -78,13 +84,16 @@ class BucketState:
 
 @dataclass
 class ReadLimits:
-    """The buckets of one container. The least recently used buckets are evicted."""
+    """The token buckets of one container, one for each tenant. The least recently used buckets are evicted."""
 
     _buckets: LRUCache[TenantId, tuple[float, float]] = field(default_factory=lambda: LRUCache(_TENANTS_MAX))
     _lock: Lock = field(default_factory=Lock)
 
     def take(self, tenant_id: TenantId, maximum: int, now: float) -> BucketState:
-        """Take a token if there is one. `now` is in seconds of the epoch."""
+        """Take a token from a tenant's bucket if one is available, and return the new state.
+
+        `now` is in epoch seconds.
+        """
         with self._lock:
             left, seen = self._buckets.get(tenant_id, (float(maximum), now))
             left = min(maximum, left + max(0.0, now - seen) * maximum / WINDOW_SECONDS)
@@ -95,8 +104,10 @@ class ReadLimits:
 
 
 async def enforce_read_limit(request: Request) -> None:
-    """Raise `RateLimited` if the tenant's read limit is reached. Calls of the platform and public routes are not
-    limited.
+    """Raise `RateLimited` if the tenant's read limit is reached.
+
+    The limit does not apply to public routes, to calls with a platform credential, or to calls that are counted by turn
+    admission.
     """
     route = request.scope["route"]
     if not isinstance(route, APIRoute) or getattr(route.endpoint, _ADMITTED_MARK, False):
@@ -144,7 +155,10 @@ def open_guard(runtime: Runtime, context: TenantContext) -> PolicyGuard:
 
 
 async def guard_route(request: Request) -> None:
-    """Check the scopes and policies of a route. Raise `ScopeRequired` or `PolicyDenied`; the latter is audited."""
+    """Check that the caller has the route's scopes and that the tenant's policies allow the call.
+
+    Raises `ScopeRequired` or `PolicyDenied`. A denial by a policy is audited.
+    """
     route = request.scope["route"]
     scopes = read_scopes(route.dependant) if isinstance(route, APIRoute) else None
     if scopes is None:
@@ -161,7 +175,7 @@ async def guard_route(request: Request) -> None:
 
 
 def note_refusal(audit: AuditService, refusal: LimitReached) -> None:
-    """Count a rejection by a limit in the tenant's audit log. If that fails, the failure is only logged."""
+    """Record a rejection by a limit in the tenant's audit. If the table is unavailable, only log the failure."""
     details = {name: refusal.extensions[name] for name in ("scope", "used", "max", "resets_at")}
     try:
         audit.count_refusal(str(refusal.extensions["limit"]), {"code": refusal.code, **details})

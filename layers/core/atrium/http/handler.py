@@ -22,9 +22,10 @@ class Handler(Mangum):
 
 
 def make_handler(app: FastAPI) -> Handler:
-    """Return the handler.
+    """Return the Lambda handler of an application.
 
-    Mangum encodes content types that are not in its list as base64, so problem documents are added.
+    Mangum encodes a response as base64 unless its content type is in a list. This handler's list also contains the
+    content type of problem documents.
     """
     asyncio.set_event_loop(_loop())
     return Handler(app, lifespan="off", text_mime_types=_TEXT_TYPES)

@@ -1,9 +1,11 @@
 """Supports `Idempotency-Key` on POST routes: `APIRouter(route_class=IdempotentRoute)`.
 
-`@answers_secret`, between the route's decorator and the endpoint, marks endpoints whose responses contain a secret. The
-mark of a call is written just before the endpoint runs, after credential, query and body were validated, so a rejected
-call writes nothing. A stream is replayed from its run. Its function calls `read_call_key` and `open_store` directly. It
-calls `begin` before it opens the run, `complete` with `SavedRun` once the run exists, and `abandon` if nothing was
+The decorator `@answers_secret` marks an endpoint whose responses contain a secret. It is placed between the route's
+decorator and the endpoint. The `Mark` of a call is written just before the endpoint runs, after the credential, query
+and body were validated, so a rejected call writes nothing.
+
+A chat response is replayed from its run. The chat function therefore calls `read_call_key` and `open_store` directly.
+It calls `begin` before it starts the run, `complete` with a `SavedRun` when the run exists, and `abandon` if no run was
 started.
 """
 
@@ -42,13 +44,13 @@ _SEALED_MARK = "__atrium_sealed__"
 
 
 def open_store(runtime: Runtime, call: TenantContext | Caller) -> IdempotencyStore:
-    """Return the store of the caller's tenant. For a credential without a tenant, return the store of the platform."""
+    """Return the idempotency store of the caller's tenant, or of the platform for a credential without a tenant."""
     table = runtime.tenant_table(call.tenant_id) if isinstance(call, TenantContext) else runtime.platform_table
     return IdempotencyStore(table, runtime.clock)
 
 
 async def read_call_key(request: Request) -> CallKey | None:
-    """Return the key of this call, or None if it has no `Idempotency-Key`."""
+    """Return the `CallKey` of a request, or None if the request has no `Idempotency-Key` header."""
     key = request.headers.get(HEADER)
     if key is None:
         return None
@@ -64,7 +66,10 @@ async def read_call_key(request: Request) -> CallKey | None:
 
 
 def read_deadline_ms(request: Request, runtime: Runtime) -> int:
-    """Return the deadline of this function in epoch milliseconds."""
+    """Return the time at which the function will be stopped, in epoch milliseconds.
+
+    If the time is unknown, return a time 30 seconds from now.
+    """
     known = request_gateway_context(request).ends_at_ms
     return known if known is not None else int(runtime.clock().timestamp() * 1000) + _DEADLINE_MS_DEFAULT
 
@@ -76,7 +81,10 @@ def _principal_id(request: Request) -> str:
 
 
 def _canonical(body: bytes) -> bytes:
-    """Return JSON in canonical form, so that the order of members and white space are ignored."""
+    """Return a JSON body in canonical form, in which member order and white space have no effect.
+
+    A body that is not JSON is returned unchanged.
+    """
     try:
         return json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")).encode()
     except (ValueError, RecursionError):
@@ -90,7 +98,7 @@ async def read_key_header(
             alias=HEADER,
             min_length=1,
             max_length=255,
-            description="1 to 255 characters. The same call with the same key gets the saved answer, for 24 hours",
+            description="1 to 255 characters. For 24 hours, a repeated call with this key returns the saved response",
         ),
     ] = None,
 ) -> str | None:
@@ -98,14 +106,14 @@ async def read_key_header(
 
 
 class _Replay(Exception):
-    """Raised in an endpoint's call to return a saved response."""
+    """Raised before an endpoint runs, to return a saved response instead."""
 
     def __init__(self, answer: SavedAnswer) -> None:
         self.answer = answer
 
 
 def answers_secret[E: Endpoint](endpoint: E) -> E:
-    """Mark an endpoint whose response contains a secret. Its saved response is encrypted."""
+    """Mark an endpoint whose response contains a secret. The saved response is encrypted."""
     setattr(endpoint, _SEALED_MARK, True)
     return endpoint
 
@@ -116,7 +124,10 @@ def is_sealed(endpoint: Endpoint) -> bool:
 
 
 class _Attempt:
-    """One call with an idempotency key, from just before its endpoint to its response."""
+    """The execution of one call that has an idempotency key.
+
+    `begin` runs just before the endpoint, and `end` runs after the response was created.
+    """
 
     def __init__(self, request: Request, key: CallKey, *, sealed: bool) -> None:
         self._request = request
@@ -140,9 +151,9 @@ class _Attempt:
                 raise TypeError("a run must be replayed by the function that started it")
 
     def end(self, response: Response | None) -> None:
-        """Save the response of a call that was executed. For any other call, release the key.
+        """Save a final response. If there is no response, or if it is not final, release the idempotency key.
 
-        If the table is unavailable, the response is still returned, and the mark expires.
+        If the table is unavailable, the response is still returned to the caller, and the mark expires.
         """
         if self._mark is None:
             return
@@ -179,7 +190,7 @@ _attempt: ContextVar[_Attempt | None] = ContextVar("atrium_attempt", default=Non
 
 
 class IdempotentRoute(APIRoute):
-    """A route that supports `Idempotency-Key` for POST."""
+    """A route that supports `Idempotency-Key` for POST requests."""
 
     def __init__(self, path: str, endpoint: Endpoint, **options: Any) -> None:
         if "POST" in (options.get("methods") or ()):
@@ -222,14 +233,17 @@ async def _execute_once(request: Request, handle: RouteHandler, *, sealed: bool)
 
 
 def _is_final(response: Response) -> bool:
-    """Return whether a repeated call must get this response. Retryable errors and rejections are not final."""
+    """Return whether a repeated call must receive this response.
+
+    Responses to rejected calls (401, 403, 422, 429), server errors and retryable problems are not final.
+    """
     if isinstance(response, ProblemResponse) and response.retryable:
         return False
     return response.status_code < 500 and response.status_code not in _NEVER_KEPT
 
 
 def _begin_first(endpoint: Endpoint) -> Endpoint:
-    """Return the endpoint with the mark written before it, in the same thread or event loop."""
+    """Return an endpoint that writes the mark of a call and then calls the original endpoint."""
     if inspect.iscoroutinefunction(endpoint):
 
         @wraps(endpoint)

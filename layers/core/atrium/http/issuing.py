@@ -13,7 +13,7 @@ from atrium.identity.tokens import name_issuer
 
 
 def open_families(runtime: Runtime, issuer: str) -> TokenFamilyService:
-    """Return the token service for all tenants with this issuer."""
+    """Return the token family service for all tenants, which issues tokens with this issuer."""
     return TokenFamilyService(
         runtime.tenant_table,
         runtime.secrets,
@@ -26,7 +26,10 @@ def open_families(runtime: Runtime, issuer: str) -> TokenFamilyService:
 
 
 def issuer_of(request: Request) -> str:
-    """Return the issuer for this call: the public URL, or the requested URL if there is no public URL."""
+    """Return the token issuer for a request.
+
+    This is the public URL, or the URL of the requested API if no public URL is configured.
+    """
     runtime: Runtime = request.app.state.runtime()
     gateway_context = request_gateway_context(request)
     return name_issuer(runtime.settings, domain=gateway_context.domain, base_path=gateway_context.base_path)

@@ -1,4 +1,4 @@
-"""The response model for the status of limits."""
+"""The response models for the status of limits."""
 
 from typing import Literal
 

@@ -1,6 +1,7 @@
-"""Limits in request and response bodies: numbers by limit name, with money as decimal strings (`atrium.quotas.limits`).
+"""The types of limits in request and response bodies.
 
-Internally, limits that are null are omitted, and money is in nano-dollars.
+A body contains numbers by limit name, and money as decimal strings (`atrium.quotas.limits`). In a parsed request,
+limits that are null are omitted, and money is in nano-dollars.
 """
 
 from functools import partial
@@ -25,7 +26,10 @@ def _read(known: frozenset[LimitName], value: object) -> dict[str, int]:
 
 
 def _located(failure: ValidationFailed) -> ValidationError:
-    """Return the errors with the limit's name as location, so that they are correct at any position in a body."""
+    """Convert a failure to a pydantic error in which each location is only the limit's name.
+
+    Pydantic adds the location of the field, so the error is correct at any position in a body.
+    """
     errors: Any = failure.extensions["errors"]
     lines = [
         InitErrorDetails(
@@ -72,7 +76,7 @@ _ALL = frozenset(DEFINITIONS)
 TenantLimits = Annotated[
     dict[str, int],
     BeforeValidator(partial(_read, _ALL)),
-    _describe(_ALL, "Limits of the tenant's own by name. -1: no limit. Null or absent: the plan's limit."),
+    _describe(_ALL, "Limits that override the plan's limits, by name. -1: no limit. Null or absent: the plan's limit."),
 ]
 """The limits of a tenant in a request."""
 

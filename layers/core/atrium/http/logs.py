@@ -1,6 +1,6 @@
-"""Logs as JSON lines (Powertools), and metrics in CloudWatch's embedded metric format.
+"""Writes logs as JSON lines (Powertools), and metrics in CloudWatch's embedded metric format.
 
-The ids of a call are bound once and added to each of its log lines, including lines written with
+The ids of a call are bound once and added to each log line of the call, including lines that are written with
 `logging.getLogger(__name__)`. Bodies, headers and credentials are never logged. A tenant is never a metric dimension.
 """
 
@@ -17,7 +17,7 @@ _ORDER = ["level", "timestamp", "message", "request_id", "tenant_id", "session_i
 
 
 class _StandardOutput(logging.StreamHandler[TextIO]):
-    """Writes to the current `sys.stdout`, so that the logger also works after a redirection."""
+    """A log handler that writes to the current `sys.stdout`, even if `sys.stdout` was replaced after its creation."""
 
     @property
     def stream(self) -> TextIO:
@@ -34,10 +34,10 @@ class _StandardOutput(logging.StreamHandler[TextIO]):
 
 
 def make_logger(service: str | None = None, **options: Any) -> Logger:
-    """Return a logger with the level of `LOG_LEVEL`.
+    """Return a logger whose level is the value of the environment variable `LOG_LEVEL`.
 
-    Without this, Powertools would use the log level of Lambda, which is at most INFO. Lambda drops lines below its
-    level, and treats metric lines, which have no level, as INFO.
+    By default, Powertools would use the log level that is configured in Lambda. That level is always INFO or DEBUG,
+    because Lambda drops lines below it and treats metric lines, which have no level, as INFO.
     """
     made = Logger(service=service, **options)
     logging.getLogger(made.name).setLevel(os.environ.get("LOG_LEVEL", "INFO"))
@@ -64,7 +64,7 @@ def logger() -> Logger:
 
 
 def bind(**ids: str) -> None:
-    """Add ids to all further log lines of this call. Empty ids are skipped."""
+    """Add ids to all subsequent log lines of this call. Empty ids are omitted."""
     logger().thread_safe_append_keys(**{name: value for name, value in ids.items() if value})
 
 

@@ -1,6 +1,7 @@
 """The outermost middleware: request id, body limit, common headers, CORS, access log, and unexpected exceptions.
 
-On AWS the gateway answers preflight requests. If a preflight request reaches the function, it gets the same response.
+On AWS, the gateway responds to preflight requests. If a preflight request reaches the function, the function returns
+the same response.
 """
 
 import time
@@ -59,7 +60,7 @@ def allow_preflight(headers: MutableHeaders) -> None:
 
 
 class RequestMiddleware:
-    """ASGI middleware that wraps the whole application."""
+    """The ASGI middleware that wraps the whole application."""
 
     def __init__(self, app: ASGIApp, *, runtime: RuntimeSource, source: ContextSource) -> None:
         self._app = app
@@ -121,7 +122,10 @@ class _Exchange:
             self._log_access()
 
     def _answer_early(self) -> Response | None:
-        """Return the response to a preflight request, or to a body that is too large or compressed; otherwise None."""
+        """Return the response to a preflight request, or to a request whose body is too large or compressed.
+
+        Return None for any other request.
+        """
         if is_preflight(self._scope):
             response = Response(status_code=204)
             allow_preflight(response.headers)
@@ -163,7 +167,10 @@ class _Exchange:
 
 
 def _without_body(send: Send) -> Send:
-    """Send only the headers of a response (RFC 9110 §9.3.2). `Content-Length` has the value of the GET response."""
+    """Return a `send` function that sends only the headers of a response (RFC 9110 §9.3.2).
+
+    `Content-Length` has the same value as in the response to a GET request.
+    """
 
     async def send_head(message: Message) -> None:
         await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
@@ -172,7 +179,7 @@ def _without_body(send: Send) -> Send:
 
 
 def _bounded(receive: Receive) -> Receive:
-    """Count the bytes of a body while it is received. Raise an HTTP exception above the maximum."""
+    """Return a `receive` function that raises an HTTP exception when the body exceeds `BODY_BYTES_MAX`."""
     total = 0
 
     async def receive_bounded() -> Message:

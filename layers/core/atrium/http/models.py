@@ -1,4 +1,4 @@
-"""Base models of request and response bodies: strict types, no unknown fields, frozen.
+"""Base models of request and response bodies. They have strict types, reject unknown fields and are immutable.
 
 JSON has no time and decimal types, so `Timestamp` and `Money` accept only strings and parse them.
 """
@@ -31,7 +31,7 @@ class ListOf[Item](StrictModel):
     data: list[Item]
     """The items of this page, at most `limit`."""
     next_cursor: str | None
-    """Send it as `cursor` to get the next page. Null on the last page."""
+    """Value of `cursor` for the next page. Null on the last page."""
 
     @classmethod
     def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
@@ -39,7 +39,7 @@ class ListOf[Item](StrictModel):
 
 
 def read_decimal_text(value: object) -> object:
-    """Convert decimal digits of a query to an integer. Other forms (` 1`, `+1`, `1.0`, `1_0`) are rejected."""
+    """Convert the decimal digits of a query parameter to an integer. Reject other formats, such as `+1` or `1.0`."""
     if isinstance(value, str):
         if not (value.isascii() and value.isdecimal() and len(value) <= 18):
             raise ValueError("must be a whole number of at most 18 decimal digits")
@@ -48,7 +48,7 @@ def read_decimal_text(value: object) -> object:
 
 
 def read_flag_text(value: object) -> object:
-    """Convert `true` or `false` of a query to a boolean. Other forms (`1`, `yes`, `True`) are rejected."""
+    """Convert the query parameter value `true` or `false` to a boolean. Reject other values, such as `1` or `True`."""
     if isinstance(value, str):
         if value not in {"true", "false"}:
             raise ValueError("must be true or false")
@@ -99,9 +99,12 @@ Money = Annotated[
 """An amount in USD as a decimal string, in a request."""
 
 FreeJson = Annotated[dict[str, JsonValue], AfterValidator(_check_free_json)]
-"""A JSON object of the caller, such as settings or metadata. Depth and size are limited. It is stored as JSON text."""
+"""A JSON object, such as settings or metadata, with limited depth and size. It is stored as JSON text."""
 
 
 def id_pattern(prefix: str) -> str:
-    """Return the pattern of ids with this prefix, for path parameters. A path that does not match returns 404."""
+    """Return the pattern of ids with this prefix, for path parameters.
+
+    A request with an id that does not match the pattern receives a 404 response.
+    """
     return f"^{prefix}_{ULID_PATTERN}{ULID_PATTERN if prefix in TWICE else ''}$"

@@ -1,6 +1,6 @@
 """Creates the OpenAPI 3.1 document of an application.
 
-It is the framework's document, extended with the error responses of each route, including the gateway's responses.
+FastAPI creates the document. This module adds the error responses of each route, including the gateway's responses.
 """
 
 import json
@@ -42,7 +42,10 @@ def build_document(app: FastAPI) -> dict[str, Any]:
 
 
 def _name_scopes(app: FastAPI, paths: dict[str, Any]) -> None:
-    """Add the required scope to each operation as `x-required-scope`. It is null if any credential is sufficient."""
+    """Add the member `x-required-scope` to each operation that is not public.
+
+    The value is null if any credential is sufficient.
+    """
     for route in iter_route_contexts(app.routes):
         scopes = read_scopes(route.dependant) if isinstance(getattr(route, "dependant", None), Dependant) else None
         for method in (route.methods or ()) if scopes is not None else ():
@@ -52,7 +55,7 @@ def _name_scopes(app: FastAPI, paths: dict[str, Any]) -> None:
 
 
 def _name_lists(document: dict[str, Any]) -> dict[str, Any]:
-    """Rename page schemas, such as `ListOf_Session_` (the framework's name) to `SessionList`."""
+    """Rename the schemas of pages, for example from `ListOf_Session_`, which FastAPI generates, to `SessionList`."""
     text = re.sub(r'(["/])ListOf_(\w+)_"', r'\1\2List"', json.dumps(document))
     named: dict[str, Any] = json.loads(text)
     return named

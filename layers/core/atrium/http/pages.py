@@ -1,4 +1,4 @@
-"""Lists over HTTP: converts a query to a `PageRequest`, and a `Page` to `{"data": [...], "next_cursor": …}`."""
+"""Converts list queries to page requests, and pages to responses such as `{"data": [...], "next_cursor": …}`."""
 
 from atrium.http.dependencies import PageQuery
 from atrium.http.models import ListOf
@@ -7,9 +7,9 @@ from atrium.tenants.context import TenantContext
 
 
 def list_scope(context: TenantContext, name: str, /, **filters: str | None) -> str:
-    """Return the scope of a list's cursors: tenant, list, visible items and filters.
+    """Return the scope of a list's cursors, which consists of the tenant, the list, the visible items and the filters.
 
-    A cursor is valid only for its scope. Callers who can see all items of the tenant have the same scope; each other
+    A cursor is valid only for its scope. Callers who can see all items of the tenant have the same scope. Every other
     caller has a separate scope.
     """
     view = "*" if context.principal.sees_all else context.owner
@@ -23,5 +23,5 @@ def page_request(page: PageQuery, cursors: CursorSigner, *, scope: str) -> PageR
 
 
 def render_page[Item](page: Page[Item], cursors: CursorSigner, *, scope: str) -> ListOf[Item]:
-    """Return the response of a list. Map the page to response models before the call (`Page.map`)."""
+    """Return the response for one page of a list. The items of the page must already be response models."""
     return ListOf(data=page.items, next_cursor=cursors.sign(page.position, scope=scope))

@@ -33,7 +33,8 @@ class ProblemResponse(JSONResponse):
 def describe_problem(error: AtriumError, *, request_id: str, public_url: str) -> dict[str, Any]:
     """Return the problem document for a response body or for a stream's `error` event.
 
-    `type` is a page under `public_url`. If there is no public URL, `public_url` is the prefix of the stage.
+    The member `type` is the URL of a page under `public_url`. If the deployment has no public URL, `public_url` is the
+    path of the stage.
     """
     return {
         "type": f"{public_url}/docs/errors/{error.code}",
@@ -50,7 +51,10 @@ def describe_problem(error: AtriumError, *, request_id: str, public_url: str) ->
 def render_problem(
     error: AtriumError, *, request_id: str, public_url: str, headers: Mapping[str, str] | None = None
 ) -> ProblemResponse:
-    """Return the response for an error. `Retry-After` is set if it is known, and for each 503."""
+    """Return the response for an error.
+
+    The `Retry-After` header is set if the error has a retry time, and in every 503 response.
+    """
     extra = {**error.headers, **(headers or {})}
     wait = error.retry_after_seconds
     if wait is None and error.status == _UNAVAILABLE:
@@ -62,7 +66,7 @@ def render_problem(
 
 
 def from_http_exception(error: HTTPException) -> AtriumError:
-    """Return the platform's error for an HTTP exception of the framework. It does not contain the framework's text."""
+    """Return the platform's error for an HTTP exception of the framework, without the framework's text."""
     known: dict[int, type[AtriumError]] = {
         400: Malformed,
         404: NotFound,

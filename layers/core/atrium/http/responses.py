@@ -1,7 +1,7 @@
 """Problem responses in the OpenAPI document.
 
-A route lists only its specific errors, such as `responses=problem_responses(409, 502)`. `openapi.py` adds the common
-errors.
+A route declares only its specific errors, for example with `responses=problem_responses(409, 502)`. `openapi.py` adds
+the common errors.
 """
 
 from typing import Annotated, Any
@@ -107,7 +107,7 @@ def shared_responses() -> dict[str, dict[str, Any]]:
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI documentation of these errors, for the `responses` of a route."""
+    """Return the OpenAPI documentation of error responses with these statuses, for the `responses` of a route."""
     return {status: describe_response(status) for status in statuses}
 
 

@@ -1,11 +1,12 @@
 """Stores calls and their responses for one day under their `Idempotency-Key`.
 
-    nothing ── begin ──> running (mark, ends with the function) ── complete ──> done (response or run, 24 h)
-                            └────────── abandon, or its deadline passes ──────> nothing
+    no item ── begin ──> running (mark with a deadline) ── complete ──> done (response or run, 24 h)
+                            └─────── abandon, or the deadline passes ──> no item
 
-The write conditions check the expiry; the table's TTL only deletes expired items. A mark belongs to the call that set
-it. After its deadline another call can replace it, and the first call can then neither complete nor abandon. If the
-response to `begin` is lost and the SDK repeats the write, it finds its mark and succeeds.
+The write conditions check the expiry; the table's TTL only deletes expired items. A mark belongs to the call that wrote
+it. After the deadline of the mark, another call can replace the mark, and the first call can then neither complete nor
+abandon. If the response to the write in `begin` is lost, the SDK repeats the write. The repeated write succeeds,
+because the item already has the same mark.
 
 A response with a secret is encrypted with AES-256-GCM; the call's digest is the associated data. The encryption key is
 derived from the caller's credential and the idempotency key. Neither is stored, so the response can be read again only
@@ -39,7 +40,7 @@ _OWN = "#mark = :mark AND #state = :running"
 
 
 def seal(body: bytes, *, credential: str, key: str, digest: str) -> bytes:
-    """Encrypt a body. Return nonce and ciphertext."""
+    """Encrypt a response body and return the nonce followed by the ciphertext."""
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     nonce = os.urandom(_NONCE_BYTES)
@@ -47,7 +48,7 @@ def seal(body: bytes, *, credential: str, key: str, digest: str) -> bytes:
 
 
 def unseal(sealed: bytes, *, credential: str, key: str, digest: str) -> bytes:
-    """Decrypt a body. Raise `Conflict` if the call was made with another credential."""
+    """Decrypt a response body; raise `Conflict` if the original call had another credential."""
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -69,8 +70,9 @@ def _derive(credential: str, key: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class CallKey:
-    """Identifies a call by principal, method, path and key. The `fingerprint` of query and body must be equal in a
-    retry.
+    """The identity of a call: its principal, method, path and idempotency key.
+
+    `fingerprint` is an HMAC of the query and the body. A repeated call must have the same fingerprint.
     """
 
     principal_id: str
@@ -86,7 +88,7 @@ class CallKey:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The right to execute a call. Pass it to `complete` or `abandon`."""
+    """The right to execute a call, which ends with `complete` or `abandon`."""
 
     digest: str
     token: str
@@ -94,7 +96,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class SavedAnswer:
-    """A saved response. If `sealed`, the body is encrypted (`seal`)."""
+    """A saved response. If `sealed` is true, the body is encrypted (`seal`)."""
 
     status: int
     headers: Mapping[str, str]
@@ -104,13 +106,13 @@ class SavedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class SavedRun:
-    """The run that a call started. Its stored events replay the response."""
+    """The run that a call started. The response is replayed from the stored run."""
 
     run_id: str
 
 
 class IdempotencyStore:
-    """Stores the calls of one tenant, or of the platform."""
+    """Stores the calls of one tenant or of the platform, with their responses."""
 
     def __init__(self, table: TenantTable | PlatformTable, clock: Clock) -> None:
         self._table = table
@@ -119,8 +121,9 @@ class IdempotencyStore:
     def begin(self, call: CallKey, *, ends_at_ms: int, instead_of: SavedRun | None = None) -> Mark | Saved:
         """Acquire the right to execute a call, or return its saved response. Costs one write.
 
-        `ends_at_ms` is the function's deadline. `instead_of` is a saved run that this call may replace, because its
-        failure is retryable. Raises `IdempotencyKeyReused` (different query or body) or `IdempotencyInProgress`.
+        `ends_at_ms` is the function's deadline. `instead_of` is a saved run that failed and that this call may replace.
+        Raises `IdempotencyKeyReused` if the query or body is different, and `IdempotencyInProgress` if the first call
+        is still running.
         """
         now = self._now_ms()
         mark = Mark(call.digest, secrets.token_hex(16))
@@ -145,7 +148,7 @@ class IdempotencyStore:
         return mark
 
     def complete(self, mark: Mark, saved: Saved) -> bool:
-        """Save the response for 24 hours. Return False if another call has taken over after the deadline."""
+        """Save the response for 24 hours. Return False if another call has replaced the mark."""
         expires_at = self._now_ms() + KEPT_SECONDS * 1000
         values = {
             "mark": mark.token,
@@ -159,7 +162,7 @@ class IdempotencyStore:
         return self._settle(Update(idempotency(mark.digest), change, _OWN, values))
 
     def abandon(self, mark: Mark) -> bool:
-        """Delete the call, so that its key can be used again. Return False if another call has taken over."""
+        """Delete the mark, so that the key can be used again. Return False if another call has replaced the mark."""
         key: Key = idempotency(mark.digest)
         return self._settle(Delete(key, _OWN, {"mark": mark.token, "running": "running"}))
 

@@ -1,4 +1,4 @@
-"""Amounts of usage in responses, shared by the usage report and the progress of a deletion."""
+"""The response model for amounts of usage, in the usage report and in the progress of a deletion."""
 
 from atrium.http.models import StrictModel
 from atrium.llm.catalogue import format_cost
@@ -25,7 +25,7 @@ class UsageFigures(StrictModel):
 
 
 def render_figures[Rendered: UsageFigures](model: type[Rendered], figures: Figures, /, **fields: object) -> Rendered:
-    """Return `model` with the amounts of `figures` and its further fields."""
+    """Return an instance of `model` with the amounts of `figures` and the additional `fields`."""
     return model.model_validate(
         {
             **fields,

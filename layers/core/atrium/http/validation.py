@@ -1,8 +1,8 @@
-"""Validates requests beyond the framework, and translates validation errors to the platform's messages.
+"""Validates requests more strictly than FastAPI, and translates validation errors to the platform's messages.
 
-The framework alone accepts UTF-16, NaN, unpaired surrogates (which cannot be stored) and unknown query parameters. Each
-error type of the schema library has a message that follows the field's name, such as "`limit`: must be at most 100".
-The library's messages are never sent.
+FastAPI accepts UTF-16, NaN, unpaired surrogates (which cannot be stored) and unknown query parameters. Each error type
+of pydantic has a message that follows the field's name, such as "`limit`: must be at most 100". Pydantic's own messages
+are never sent.
 """
 
 import json
@@ -61,13 +61,13 @@ SENTENCES: Mapping[str, str] = {
     "too_long": "must have at most {max_length} entries",
     "too_short": "must have at least {min_length} entries",
 }
-# API Gateway passes a text body on as JSON. Bytes that are not UTF-8 are replaced by this character (ADR 0031).
+# API Gateway passes a body to the function as JSON text and replaces invalid UTF-8 by this character (ADR 0031).
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _ANY_QUERY_MARK = "__atrium_any_query__"
 
 
 def from_validation(errors: Sequence[Mapping[str, Any]]) -> AtriumError:
-    """Return the error for schema violations. It does not contain the input.
+    """Return the error for schema violations. The error does not contain the input.
 
     Invalid JSON becomes `Malformed`. An invalid path parameter becomes `NotFound`, because no object has such an id.
     """
@@ -79,7 +79,7 @@ def from_validation(errors: Sequence[Mapping[str, Any]]) -> AtriumError:
 
 
 def describe_error(error: Mapping[str, Any]) -> str:
-    """Return the platform's message for an error of the schema library."""
+    """Return the platform's message for a validation error of pydantic."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "value_error":
         return str(context.get("error", _OTHERWISE))  # raised by the platform's validators
@@ -108,7 +108,7 @@ def takes_any_query[E: Callable[..., Any]](endpoint: E) -> E:
 
 
 async def require_json_body(request: Request) -> None:
-    """Raise an error for a body of another media type (415) or a body that is not valid JSON in UTF-8 (400)."""
+    """Raise an error if the body has another media type (415) or is not valid JSON in UTF-8 (400)."""
     route = request.scope["route"]
     if not isinstance(route, APIRoute) or route.body_field is None or isinstance(route.body_field.field_info, Form):
         return

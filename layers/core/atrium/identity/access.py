@@ -1,7 +1,7 @@
-"""Checks an access token against items of the table. The items are read in one batch:
+"""Decides whether to accept an access token, based on these items, which are read in one batch:
 
-user token      user, tenant, login, and the client to which the token was issued
-client token    client, tenant, and the marker of a revocation
+token of a user      the user, the tenant, the login, and the client to which the token was issued
+token of a client    the client, the tenant, and the marker of a revoked token
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ type Found = Mapping[Key, Mapping[str, Any]]
 
 
 def list_item_keys(claims: AccessClaims) -> list[Key]:
-    """Return the keys of the items that the decision requires."""
+    """Return the table keys of the items that `decide_access` needs."""
     if claims.is_client:
         return [keys.tenant(), keys.client(ClientId(claims.subject)), keys.oauth("REVOKED", claims.token_id)]
     places = [keys.tenant(), keys.user(UserId(claims.subject))]
@@ -39,9 +39,12 @@ def list_item_keys(claims: AccessClaims) -> list[Key]:
 
 
 def decide_access(claims: AccessClaims, found: Found) -> Decision:
-    """Return the decision about a token whose signature and times are valid. `found` contains the items that exist."""
+    """Return the decision about a token whose signature and times are valid.
+
+    `found` contains the items of `list_item_keys` that exist.
+    """
     tenant_item = found.get(keys.tenant())
-    # Users and clients of a deleted tenant may be erased already, so its status is checked before them.
+    # The users and clients of a deleted tenant may already be erased, so the tenant's status is checked first.
     if tenant_item is not None and tenant_item.get("status") == "deleted":
         return DELETED
     return _decide_client(claims, found) if claims.is_client else _decide_user(claims, found)
@@ -55,7 +58,7 @@ def _decide_user(claims: AccessClaims, found: Found) -> Decision:
         client_item = found.get(keys.client(ClientId(claims.client_id)))
         if client_item is None:
             return Refused(Unauthenticated, "the token's client does not exist")
-        # If a scope is removed from the client, tokens that were issued before lose it, too.
+        # If a scope is removed from the client, tokens that were issued earlier also lose the scope.
         client = read_client(client_item, claims.tenant_id)
     return decide_token(
         claims,

@@ -1,4 +1,4 @@
-"""Converts the caller's context to the flat fields of the authorizer, and back.
+"""Converts the context of a call to the flat fields of the authorizer's response, and back.
 
 API Gateway supports only strings, numbers and booleans, and passes all fields as text. Names are percent-encoded,
 because the Lambda Web Adapter passes the fields in a header. The fields contain no credential.
@@ -21,7 +21,7 @@ _KINDS = frozenset(get_args(PrincipalType.__value__))
 
 
 def to_authorizer_context(call: TenantContext | Caller) -> Flat:
-    """Return the authorizer fields of a verified call."""
+    """Return the fields of the authorizer's response for a verified call."""
     principal = call.principal
     fields: Flat = {
         "principal_type": principal.type,
@@ -53,7 +53,10 @@ def to_authorizer_context(call: TenantContext | Caller) -> Flat:
 def read_authorizer_context(
     fields: Mapping[str, object], *, request_id: str, source_ip: str = "", user_agent: str = "", trace_parent: str = ""
 ) -> TenantContext | Caller:
-    """Return a tenant context, or a caller for platform calls; raise `Unauthenticated` if the fields are invalid."""
+    """Return the tenant context of a call, or only the caller if a platform key is used without a tenant.
+
+    Raises `Unauthenticated` if the fields are invalid.
+    """
     kind, role = _text(fields, "principal_type"), _text(fields, "role")
     if kind not in _KINDS or (role and role not in ROLES):
         raise Unauthenticated(internal="the authorizer's context has no valid principal")

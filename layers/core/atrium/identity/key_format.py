@@ -1,10 +1,10 @@
-"""The encoding of an API key: `atr_<environment>_<base62>`, 82 characters of base62 for 61 bytes.
+"""The encoding of an API key: `atr_<environment>_<base62>`. The base62 part has 82 characters for 61 bytes:
 
     version 1 | key ULID 16 | tenant ULID 16 (zeros for a platform key) | secret 24 | CRC32 4
 
-The CRC includes `atr_<environment>_`, so that a typo or a key of another environment is refused without a table read.
-Authentication uses the HMAC of all bytes before the CRC, with a pepper as key (`digest`). The key ULID is before the
-tenant ULID, so that the displayed prefix identifies the key within its tenant.
+The CRC includes `atr_<environment>_`. So a key with a typo, or from another environment, is rejected without a table
+read. Authentication compares the HMAC of all bytes before the CRC (`digest`); the HMAC key is a pepper. The key ULID is
+before the tenant ULID, so that the displayed prefix identifies the key within its tenant.
 """
 
 import secrets
@@ -27,14 +27,14 @@ _NO_TENANT = bytes(_ULID_BYTES)
 
 @dataclass(frozen=True, slots=True)
 class EncodedKey:
-    """The content of an API key. `tenant_id` is None for a platform key."""
+    """The content of an API key. `tenant_id` is None for a platform key. `proof` contains all bytes before the CRC."""
 
     key_id: KeyId
     tenant_id: TenantId | None
     proof: bytes = field(repr=False)
 
     def digest(self, pepper: bytes) -> bytes:
-        """Return the digest to store. The key cannot be derived from it."""
+        """Return the HMAC that is stored instead of the key. The key cannot be derived from the HMAC."""
         return hmac_sha256(pepper, self.proof)
 
 
@@ -47,7 +47,7 @@ def mint_key(environment: Environment, key_id: KeyId, tenant_id: TenantId | None
 
 
 def parse_key(text: str, environment: Environment) -> EncodedKey | None:
-    """Return the content of a key, or None if it is malformed or belongs to another environment."""
+    """Return the content of a key, or None if the key is malformed or from another environment."""
     head = _head(environment)
     body = text.removeprefix(head)
     if len(text) - len(body) != len(head) or len(body) != base62_length(_LENGTH):
@@ -66,12 +66,12 @@ def parse_key(text: str, environment: Environment) -> EncodedKey | None:
 
 
 def looks_like_key(text: str) -> bool:
-    """Return whether a credential has the form of an API key of any environment."""
+    """Return whether a credential starts with the prefix of all API keys, `atr_`."""
     return text.startswith(f"{SCHEME}_")
 
 
 def show_prefix(text: str) -> str:
-    """Return the beginning of a key that identifies it in lists. It contains no part of the secret."""
+    """Return the first characters of a key, which identify the key in lists and contain no part of the secret."""
     return text[: text.rindex("_") + 1 + PREFIX_CHARACTERS]
 
 

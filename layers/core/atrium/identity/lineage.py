@@ -1,7 +1,7 @@
 """Finds the API keys and OAuth clients that a user created, directly or indirectly.
 
-A rotated key descends from the key that it replaced. It also descends from the principal that rotated it, because that
-principal saw its text.
+The new key of a rotation descends from the old key. It also descends from the principal that made the rotation, because
+this principal has seen the text of the new key.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,11 @@ class Lineage:
     clock: Clock
 
     def find(self, creator_id: str) -> list[Credential]:
-        """Return the descendants that are still valid. The descendants of ended credentials are also searched."""
+        """Return the valid credentials that descend from a user or credential.
+
+        The result includes valid credentials that were created by a credential that has ended. Reads all keys and
+        clients of the tenant.
+        """
         listed: list[Credential] = [*read_all(KeyStore(self.table).list), *read_all(ClientStore(self.table).list)]
         left = {each.id: each for each in listed}
         descendants: dict[str, Credential] = {}
@@ -47,9 +51,10 @@ class Lineage:
                     creators[name] = min(creators.get(name, each.created_at), each.created_at)
 
     def end(self, creator_id: str) -> list[str]:
-        """Revoke all descendants and return their ids.
+        """Revoke all keys and delete all clients that descend from a user or credential. Return their ids.
 
-        Write an audit event for each. Repeat until no descendants are left.
+        Each revocation and deletion is audited. The search is repeated until it finds no credentials, because a
+        credential that is not yet revoked may create another one.
         """
         ended: list[str] = []
         while True:
@@ -79,9 +84,10 @@ def _names(credential: Credential) -> set[str]:
 
 
 def _descends(credential: Credential, descendants: Mapping[str, Credential], creators: Mapping[str, datetime]) -> bool:
-    """Return whether a known ancestor created the credential, or the credential is a rotation of a descendant key.
+    """Return whether one of `creators` created the credential, or the credential is a rotation of a descendant key.
 
-    A credential counts only if it was created after its creator became a descendant.
+    `creators` contains a time for each creator. Credentials that were created before this time do not descend from the
+    creator.
     """
     since = creators.get(credential.created_by)
     if since is not None and since <= credential.created_at:

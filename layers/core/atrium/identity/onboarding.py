@@ -1,12 +1,12 @@
-"""Creates a usable tenant in one call: the tenant, its initial items, its first administrator and its first key.
+"""Creates a usable tenant in one call: the tenant, its initial items, its first administrator and its first API key.
 
-    1  name marker and list entry                  platform items, one transaction
-    2  tenant item, marked as opening              invisible
-    3  `prepare`: initial items                    in the tenant's partition, idempotent
-    4  mark removed, admin, email marker, key      one transaction; the tenant becomes visible with its credentials
+    1  Write the name marker and the entry in the list of tenants, in one transaction of platform items.
+    2  Write the tenant item with the mark `opening`. The tenant is invisible while it has this mark.
+    3  Call `prepare`, which writes the initial items in the tenant's partition and is idempotent.
+    4  Remove the mark, and write the administrator, the email marker and the key, in one transaction.
 
-If the call is interrupted before step 4, the tenant is invisible, and a repeated call continues with the id of step 1.
-Of two concurrent calls, the call that opened the tenant last succeeds and the other raises `Conflict`.
+If the call is interrupted before step 4, the tenant remains invisible. A repeated call continues with the tenant id of
+step 1. Of two concurrent calls, the call that wrote its mark last succeeds, and the other call raises `Conflict`.
 """
 
 from collections.abc import Callable
@@ -42,7 +42,7 @@ class FirstAdmin:
 
 @dataclass(frozen=True, slots=True)
 class Onboarded:
-    """A new tenant. If requested, also its administrator and a key with all scopes of a tenant."""
+    """A new tenant. `admin` and `key` are None if no administrator was requested. The key has all tenant scopes."""
 
     tenant: Tenant
     admin: User | None = None
@@ -51,9 +51,9 @@ class Onboarded:
 
 @dataclass(frozen=True, slots=True)
 class Onboarding:
-    """Creates tenants.
+    """Creates tenants with their first credentials.
 
-    `prepare` is called for each tenant before it becomes visible, and again if its creation is resumed.
+    `prepare` is called for each tenant before the tenant becomes visible, and again if the creation is resumed.
     """
 
     tenants: TenantService
@@ -64,9 +64,10 @@ class Onboarding:
     clock: Clock
 
     def create(self, fields: TenantFields, admin: FirstAdmin | None, *, created_by: str) -> Onboarded:
-        """Create a tenant.
+        """Create a tenant. If `admin` is given, also create its first administrator and its first API key.
 
-        Raises `Conflict` if its name is taken, and `ValidationFailed` for an invalid setting or password.
+        Raises `Conflict` if the name is taken or a concurrent call creates the tenant, and `ValidationFailed` if a
+        setting or the password is invalid.
         """
         if admin is not None:
             _check_password(admin)

@@ -19,7 +19,7 @@ def principal_of_client(client: Client) -> Principal:
 def principal_of_user(user: User, *, role: Role | None = None, client: Client | None = None) -> Principal:
     """Return the principal of a user. If `role` is given, it replaces the user's role.
 
-    The scopes are restricted to the client's scopes, if these are given.
+    If `client` is given, the scopes are restricted to the client's scopes.
     """
     held = scopes_of_role(role or user.role)
     if client is not None:

@@ -1,6 +1,6 @@
-"""Texts with a MAC: a payload and its HMAC with the pepper as key, in base62.
+"""Texts that contain a payload and its MAC, encoded as base62. The MAC is an HMAC with a pepper as key.
 
-Forged texts are refused without a table read.
+A forged text is rejected without a table read.
 """
 
 from collections.abc import Callable
@@ -15,13 +15,13 @@ type SeekPepper = Callable[[int], Pepper | None]
 
 
 def write_proven(head: str, label: str, pepper: Pepper, payload: bytes) -> str:
-    """Return the text for a payload. `label` is different for each kind of text and each environment."""
+    """Return the text for a payload. Each kind of text and each environment must have a different `label`."""
     body = pepper.version.to_bytes(_VERSION_BYTES) + payload
     return head + encode_base62(body + _prove(label, pepper, body))
 
 
 def read_proven(text: str, head: str, label: str, length: int, seek_pepper: SeekPepper) -> tuple[bytes, Pepper] | None:
-    """Return the payload and the pepper of its MAC, or None if the text was not issued here."""
+    """Return the payload and the pepper of the MAC, or None if the text is malformed or its MAC is not valid."""
     size = _VERSION_BYTES + length + PROOF_BYTES
     encoded = text.removeprefix(head)
     if len(text) - len(encoded) != len(head) or len(encoded) != base62_length(size):

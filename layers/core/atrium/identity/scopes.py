@@ -1,7 +1,7 @@
 """The scopes of each role. Credentials, routes and documentation use this table.
 
-viewer   every `:read`
-user     also chat, sessions:write, jobs:write
+viewer   all scopes that end with `:read`
+user     the scopes of a viewer, and chat, sessions:write and jobs:write
 admin    all scopes of a tenant
 """
 
@@ -34,13 +34,13 @@ def scopes_of_role(role: Role) -> frozenset[str]:
 
 
 def sort_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
-    """Return the scopes without duplicates, in table order."""
+    """Return the scopes without duplicates, in the order of `SCOPES`. Unknown scopes are removed."""
     wanted = set(scopes)
     return tuple(scope for scope in SCOPES if scope in wanted)
 
 
 def list_permissions(principal: Principal) -> tuple[str, ...]:
-    """Return all permissions of a principal: its scopes and the scopes that they include."""
+    """Return all permissions of a principal: the granted scopes, and the scopes that the granted scopes include."""
     return tuple(scope for scope in SCOPES if principal.has(scope))
 
 

@@ -1,9 +1,9 @@
 """Chooses the signing key and the verifying keys, and rotates keys without an outage (ADR 0087).
 
     rotate ── 15 min ──> the new key signs ── 20 min ──> the old key is removed
-      published immediately: containers have it after 5 minutes, other verifiers after 10 minutes
 
-Each container applies these times by its clock, without a scheduled job.
+The new key is published immediately. All containers read it within 5 minutes, and other verifiers within 10 minutes.
+Each container compares the times of the keys with its clock, so no scheduled job is needed.
 """
 
 import secrets
@@ -24,7 +24,10 @@ _LEFT_OVER_SECONDS = 300
 
 
 def choose_signer(keys: Sequence[SigningKey], now: datetime) -> SigningKey:
-    """Return the signing key: the newest key whose start time has passed. Without start times, return the first key."""
+    """Return the key that signs now: the key with the latest start time that has passed.
+
+    If no key has a start time, return the first key. Raises `Unavailable` if no key can sign yet.
+    """
     ready = [key for key in keys if key.signs_from <= epoch_seconds(now)]
     if not ready:
         raise Unavailable(internal="the signing secret has no key whose start time has passed")
@@ -32,7 +35,7 @@ def choose_signer(keys: Sequence[SigningKey], now: datetime) -> SigningKey:
 
 
 def list_verifying(keys: Sequence[SigningKey], now: datetime) -> tuple[SigningKey, ...]:
-    """Return the keys that verify tokens and are published: all keys that have not ended."""
+    """Return the keys that are published and verify tokens: all keys whose end time has not passed."""
     return tuple(key for key in keys if not key.is_over(epoch_seconds(now)))
 
 
@@ -43,10 +46,11 @@ def make_signing_key() -> SigningKey:
 
 
 def follow(keys: Sequence[SigningKey], new: SigningKey, now: datetime) -> tuple[SigningKey, ...]:
-    """Return the keys with a new key. The new key starts to sign when every verifier can know it.
+    """Return the keys after a rotation: the new key, and the earlier keys that still verify tokens.
 
-    Earlier keys verify until their last token has expired. Ended keys are removed. Raises `Conflict` if a previous new
-    key does not sign yet.
+    The new key starts to sign after 15 minutes, when every verifier has read it. Earlier keys get an end time, at which
+    the last token that they signed has expired. Raises `Conflict` if the new key of the previous rotation does not sign
+    yet.
     """
     moment = epoch_seconds(now)
     if any(key.signs_from > moment for key in keys):

@@ -1,8 +1,8 @@
 """Access tokens: JWTs signed with ES256 (RFC 9068).
 
-Claims are used only after the signature was verified with the platform's key named by `kid`. URLs in a header are
-ignored. The token does not contain the current status, role and `token_version` of user and tenant; `verification.py`
-checks them.
+Claims are used only after the signature was verified with the platform's key that `kid` names. URLs in the header of a
+token are ignored. A token does not prove the current status, role and token version of the user and the tenant, so
+`verification.py` checks the stored values.
 """
 
 import json
@@ -38,10 +38,10 @@ type FindKey = Callable[[str], SigningKey | None]
 class AccessClaims:
     """The claims of an access token. If `scopes` is None, the token has all scopes of the user's role.
 
-    The token versions are compared with the versions of user and tenant, so that incrementing a version ends all
-    earlier tokens. `family_id` is the login; the token is valid only while the login is valid. `client_id` is the
-    client to which the token was issued. It is empty for a login without a client, and equals the subject if a client
-    acts for itself.
+    The token versions are compared with the stored versions of the user and the tenant, so that incrementing a version
+    ends all earlier tokens. `family_id` is the id of the login; the token is valid only while the login is valid.
+    `client_id` is the client to which the token was issued. For a login without a client, `client_id` is empty. If a
+    client acts for itself, `client_id` equals `subject`.
     """
 
     subject: UserId | ClientId
@@ -61,9 +61,10 @@ class AccessClaims:
 
 
 def name_issuer(settings: Settings, *, domain: str = "", base_path: str = "") -> str:
-    """Return `iss` and `aud`.
+    """Return the value of the claims `iss` and `aud`.
 
-    The value is the public URL if configured, otherwise the URL of the called API stage, otherwise a URN.
+    The value is the configured public URL. Without a public URL it is the URL of the called API stage, and without a
+    `domain` it is a URN.
     """
     if settings.public_url or not domain:
         return settings.public_url or f"urn:atrium:{settings.environment}"
@@ -83,7 +84,7 @@ def build_claims(
     family_id: FamilyId | None = None,
     client_id: str = "",
 ) -> AccessClaims:
-    """Return the claims of a token that is valid for 15 minutes from now."""
+    """Return the claims of a new access token, which is valid for 15 minutes."""
     return AccessClaims(
         subject=subject,
         tenant_id=tenant_id,
@@ -99,7 +100,7 @@ def build_claims(
 
 
 def sign_access_token(claims: AccessClaims, key: SigningKey, *, issuer: str) -> str:
-    """Return the signed token."""
+    """Return the signed access token (a JWT) for the claims."""
     payload: dict[str, Any] = {
         "iss": issuer,
         "aud": issuer,
@@ -122,7 +123,7 @@ def sign_access_token(claims: AccessClaims, key: SigningKey, *, issuer: str) -> 
 
 
 def sign_payload(payload: bytes, key: SigningKey, *, kind: str) -> str:
-    """Return a JWS with this `typ`. The `typ` prevents that one kind of token is accepted as another kind."""
+    """Return a JWS with the header `typ`, which prevents one kind of token from being accepted as another kind."""
     return _JWS.encode(payload, load_private_key(key), ALGORITHM, {"kid": key.kid, "typ": kind})
 
 
@@ -157,7 +158,7 @@ def publish_keys(keys: Sequence[SigningKey]) -> dict[str, list[dict[str, str]]]:
 
 
 def load_private_key(key: SigningKey) -> ec.EllipticCurvePrivateKey:
-    """Return the key of a PEM; raise `Unavailable` if it is not a P-256 key."""
+    """Parse the PEM of a signing key and return the private key; raise `Unavailable` if it is not a P-256 key."""
     try:
         return _parse_pem(key.private_pem)
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -173,7 +174,10 @@ def _parse_pem(pem: str) -> ec.EllipticCurvePrivateKey:
 
 
 def _choose_key(header: Mapping[str, Any], find_key: FindKey, now: int) -> SigningKey:
-    """Return the key that a header names. Headers with a different type or algorithm, such as `none`, are refused."""
+    """Return the signing key that the header of a token names.
+
+    Raises `TokenInvalid` for an unknown key, and for any type or algorithm that the platform does not issue.
+    """
     kind, algorithm, kid = header.get("typ"), header.get("alg"), header.get("kid")
     if not isinstance(kind, str) or kind.lower() not in _TYPES or algorithm != ALGORITHM or "crit" in header:
         raise TokenInvalid(internal="token: type or algorithm")

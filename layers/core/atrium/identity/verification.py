@@ -1,7 +1,9 @@
-"""Decides whether to accept a credential, given its content and the stored items. No I/O except for the pepper.
+"""Decides whether to accept a credential, based on its content and the stored items.
 
-The caller receives only the error code. An invalid credential gets `UNAUTHENTICATED` regardless of the tenant's status.
-Only a valid credential gets the error that its tenant or user is suspended.
+The only I/O is reading a pepper. The response does not contain the reason for a rejection. An invalid credential is
+rejected with `UNAUTHENTICATED`, even if its tenant is suspended. Only a valid credential is rejected with the error
+that its tenant or user is suspended. The credentials of a deleted tenant may already be erased, so they are rejected
+with `TENANT_INACTIVE`.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from atrium.identity.clients.model import Client
     from atrium.identity.families.model import TokenFamily
 
-    # Importing its library takes 70 ms, and most calls do not need it, because they use an API key.
+    # Importing the JWT library takes 70 ms. Most calls use an API key and do not need the library.
     from atrium.identity.tokens import AccessClaims
 
 type FindPepper = Callable[[int], Pepper | None]
@@ -35,9 +37,10 @@ type FindPepper = Callable[[int], Pepper | None]
 
 @dataclass(frozen=True, slots=True)
 class VerifiedCredential:
-    """The principal and tenant of a valid credential, and its expiry.
+    """The principal, tenant and expiry of a valid credential.
 
-    `tenant` is None for calls of the platform. `login_id` is the token family of an access token and is empty for keys.
+    `tenant` is None for a platform key without a tenant. `ends_at` is None if the credential does not expire.
+    `login_id` is the token family of an access token, and is empty for other credentials.
     """
 
     principal: Principal
@@ -48,10 +51,10 @@ class VerifiedCredential:
 
 @dataclass(frozen=True, slots=True)
 class RejectedTenant:
-    """The tenant of a rejected credential. Its audit records the refusal. `tenant` is set if it was read.
+    """The tenant in whose audit a rejected credential is recorded. `tenant` is None if the tenant was not read.
 
-    `principal` is empty unless the credential was valid. `details` are for the audit. Refusals with equal reason and
-    `likes` are recorded as one. If `likes` is empty, refusals of the same credential are recorded as one.
+    `principal` is empty unless the credential is valid. `details` are added to the audit event. A container records
+    one refusal per minute for each reason and value of `likes`, or for each reason and credential if `likes` is empty.
     """
 
     tenant_id: TenantId
@@ -63,7 +66,11 @@ class RejectedTenant:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A refusal. `principal_id` is empty unless the credential was valid. `reason` is for the log and the audit."""
+    """The rejection of a credential. The response contains the error `failure`, but not the `reason`.
+
+    `reason` is for the log and the audit. `principal_id` is empty unless the credential is valid. `named` is the tenant
+    in whose audit the rejection is recorded.
+    """
 
     failure: type[AtriumError]
     reason: str
@@ -79,9 +86,9 @@ DELETED = Refused(TenantInactive, "tenant is deleted")
 def decide_key(
     encoded: EncodedKey, key: ApiKey | None, tenant: Tenant | None, *, find_pepper: FindPepper, now: datetime
 ) -> Decision:
-    """Return the decision about a tenant's key. `find_pepper` may raise `Unavailable`.
+    """Return the decision about an API key of a tenant. `find_pepper` may raise `Unavailable`.
 
-    The keys of a deleted tenant are erased, so every key with this tenant id is refused with `TENANT_INACTIVE`.
+    The keys of a deleted tenant are erased, so an unknown key of a deleted tenant is rejected with `TENANT_INACTIVE`.
     """
     if key is None and tenant is not None and tenant.status == "deleted":
         return DELETED
@@ -96,7 +103,7 @@ def decide_key(
 
 
 def decide_platform_key(encoded: EncodedKey, key: ApiKey | None, *, find_pepper: FindPepper, now: datetime) -> Decision:
-    """Return the decision about a platform key, before the tenant named in the request is checked."""
+    """Return the decision about a platform key, without the tenant that the request names (see `enter_tenant`)."""
     refused = _find_key_fault(encoded, key, find_pepper, now)
     if refused is not None or key is None:
         return refused or Refused(Unauthenticated, "unknown platform key")
@@ -110,10 +117,10 @@ def decide_token(
     login: TokenFamily | None,
     client: Client | None = None,
 ) -> Decision:
-    """Return the decision about a token whose signature and times are valid.
+    """Return the decision about a user's token whose signature and times are valid.
 
-    `login` is the family of the token, if it has a family. `client` is the OAuth client to which it was issued, if it
-    was issued to a client.
+    `login` is the stored token family of the login, or None. `client` is the OAuth client to which the token was
+    issued, or None.
     """
     if user is None or tenant is None:
         return Refused(Unauthenticated, "the token's user or tenant does not exist")
@@ -131,7 +138,7 @@ def decide_token(
 
 
 def _find_logout(claims: AccessClaims, user: User, tenant: Tenant, login: TokenFamily | None) -> str:
-    """Return how the login of a token ended, or "" if it has not ended."""
+    """Return the reason why the login of a token is no longer valid, or "" if the login is valid."""
     if claims.family_id is not None and (login is None or login.user_id != user.id):
         return "the token's login does not exist"
     if login is not None and login.revoked_at is not None:
@@ -142,7 +149,10 @@ def _find_logout(claims: AccessClaims, user: User, tenant: Tenant, login: TokenF
 
 
 def choose_tenant(decision: Decision, wanted: str) -> Decision:
-    """Refuse a tenant's credential if `X-Tenant-ID` names another tenant."""
+    """Return a refusal if `X-Tenant-ID` (`wanted`) differs from the tenant of the credential.
+
+    Otherwise, return the decision unchanged.
+    """
     if isinstance(decision, VerifiedCredential) and wanted and decision.tenant and wanted != decision.tenant.id:
         named = RejectedTenant(decision.tenant.id, decision.tenant, _format_principal(decision.principal))
         return Refused(TenantMismatch, "X-Tenant-ID is not the credential's tenant", decision.principal.id, named)
@@ -150,9 +160,9 @@ def choose_tenant(decision: Decision, wanted: str) -> Decision:
 
 
 def enter_tenant(decision: VerifiedCredential, tenant: Tenant | None) -> Decision:
-    """Apply a platform credential to the tenant named in the request.
+    """Return the decision about a platform key for the tenant that the request names.
 
-    A missing tenant is treated like an inactive tenant.
+    If the tenant does not exist, the key is refused in the same way as for an inactive tenant.
     """
     if tenant is None or not tenant.is_active:
         named = None if tenant is None else RejectedTenant(tenant.id, tenant, _format_principal(decision.principal))
@@ -165,7 +175,7 @@ def _format_principal(principal: Principal) -> str:
 
 
 def _find_key_fault(encoded: EncodedKey, key: ApiKey | None, find_pepper: FindPepper, now: datetime) -> Refused | None:
-    """Return the reason why a key does not match its record or is not active, or None."""
+    """Return a refusal if the key does not match its record or is not active, otherwise None."""
     if key is None:
         return Refused(Unauthenticated, "unknown key")
     pepper = find_pepper(key.pepper_version)

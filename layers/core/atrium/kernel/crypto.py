@@ -1,4 +1,4 @@
-"""Keyed hashes, base64url and base62."""
+"""Functions for hashes, keyed hashes, base64url and base62."""
 
 import base64
 import hashlib
@@ -34,7 +34,10 @@ def decode_base64url(text: str) -> bytes:
 
 
 def encode_base62(raw: bytes) -> str:
-    """Encode bytes as base62. The width is fixed: the smallest width that fits every value of this number of bytes."""
+    """Encode bytes as base62.
+
+    The length of the result depends only on the number of bytes. It is the smallest length that fits all values.
+    """
     number, digits = int.from_bytes(raw), []
     for _ in range(base62_length(len(raw))):
         number, digit = divmod(number, 62)
@@ -43,7 +46,7 @@ def encode_base62(raw: bytes) -> str:
 
 
 def decode_base62(text: str, length: int) -> bytes:
-    """Decode a text to `length` bytes; raise `ValueError` if the text is not the result of `encode_base62`."""
+    """Decode a base62 text to `length` bytes; raise `ValueError` if it is not a result of `encode_base62`."""
     if len(text) != base62_length(length):
         raise ValueError("wrong length")
     number = 0

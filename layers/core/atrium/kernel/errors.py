@@ -1,7 +1,7 @@
 """The expected errors of the platform, as one class tree.
 
 Each class defines an API error code with its status, title, severity and default for `retryable`. An instance adds a
-public detail and an internal detail for the logs. `atrium.http.problems` renders them as problem documents.
+public detail and an internal detail for the logs. `atrium.http.problems` renders the errors as problem documents.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,8 +16,8 @@ type Extension = str | int | float | bool | Sequence[Mapping[str, object]] | Non
 class AtriumError(Exception):
     """Base class of all errors that are returned to a caller.
 
-    `detail` is public; `internal` is only logged. `retry_after_seconds` sets the `Retry-After` header. `extensions` are
-    additional members of the problem document, `headers` additional headers of the response.
+    `detail` is public; `internal` is only logged. `retry_after_seconds` sets the `Retry-After` header. `extensions`
+    contains additional members of the problem document, and `headers` contains additional headers of the response.
     """
 
     code: ClassVar[str] = "INTERNAL"
@@ -30,7 +30,7 @@ class AtriumError(Exception):
 
     @classmethod
     def default_detail(cls) -> str:
-        """Return the public detail of an instance that was created without one."""
+        """Return the public detail of an error that was created without a detail."""
         return f"{cls.title}. {cls.advice}" if cls.advice else cls.title
 
     def __init__(
@@ -93,7 +93,7 @@ class TokenInvalid(Unauthenticated):
 
 
 class OneTimeTokenInvalid(Unauthenticated):
-    """An invitation or reset token is used, replaced, expired or unknown. All four cases give the same response."""
+    """An invitation or reset token is used, replaced, expired or unknown. All four cases have the same response."""
 
     code, title = "INVITATION_INVALID", "The invitation or reset token is invalid or expired"
     advice = "Ask an administrator of the tenant for a new token."
@@ -224,7 +224,7 @@ class ConcurrencyLimited(LimitReached):
 class ModelFailed(AtriumError):
     """A model call failed.
 
-    If `is_outage`, the provider itself failed, and its circuit breaker counts the failure.
+    If `is_outage` is true, the provider itself failed, and the model's circuit breaker counts the failure.
     """
 
     code, status, title = "MODEL_FAILED", 502, "The model provider failed"
@@ -238,7 +238,7 @@ class ProviderFailed(AtriumError):
 
 
 class RunInterrupted(AtriumError):
-    """The function that executed a run ended unexpectedly. The output streamed before that is saved in the session."""
+    """The function that executed a run ended unexpectedly. The output up to that time is saved in the session."""
 
     code, title = "RUN_INTERRUPTED", "The run was interrupted; its output so far is saved"
     severity = "high"
@@ -262,7 +262,7 @@ class ModelTimeout(AtriumError):
 
 
 class ConditionFailed(Exception):
-    """The condition of a conditional write was false. `item` is the existing item. Internal; never sent to a caller."""
+    """The condition of a conditional write was false. `item` is the existing item. Never sent to a caller."""
 
     def __init__(self, item: Mapping[str, object] | None = None) -> None:
         self.item = item
@@ -270,7 +270,7 @@ class ConditionFailed(Exception):
 
 
 def catalogue() -> list[type[AtriumError]]:
-    """Return all classes of the tree, sorted by status and code."""
+    """Return all classes of the error tree, sorted by status and code."""
     found: list[type[AtriumError]] = [AtriumError]
     for kind in found:  # the list grows during the loop
         found.extend(kind.__subclasses__())
@@ -278,7 +278,7 @@ def catalogue() -> list[type[AtriumError]]:
 
 
 def _describe_first(extensions: Mapping[str, Any] | None) -> str:
-    """Return the first entry of `errors` as one sentence (field and message), or "" if there are no entries."""
+    """Return the first entry of `errors` as text with field and message, or "" if there are no entries."""
     errors: Sequence[Mapping[str, Any]] = (extensions or {}).get("errors") or ()
     if not errors:
         return ""
@@ -295,18 +295,21 @@ PATTERN_TEXTS: dict[str, str] = {}
 
 
 def named_pattern(pattern: str, text: str) -> str:
-    """Return `pattern` after registering `text` as the error message for values that do not match it."""
+    """Register `text` as the error message for values that do not match `pattern`, and return `pattern`."""
     PATTERN_TEXTS[pattern] = text
     return pattern
 
 
 def invalid_field(name: str, message: str, *, place: Literal["body", "query"] = "body") -> ValidationFailed:
-    """Return the error for one invalid field of a body or query, in the same form as a schema error."""
+    """Return the error for one invalid field of a body or query, in the same format as a schema error."""
     return ValidationFailed(extensions={"errors": [{"loc": [place, name], "msg": message, "type": "value_error"}]})
 
 
 def list_valid(names: Iterable[str]) -> str:
-    """Return a list of valid names for a message, at most `NAMES_SHOWN`: `a`, `b`, … (12 more)."""
+    """Return valid names as text for an error message, such as "`a`, `b`, … (12 more)".
+
+    At most `NAMES_SHOWN` names are listed.
+    """
     known = list(names)
     shown = ", ".join(f"`{name}`" for name in known[:NAMES_SHOWN])
     more = len(known) - NAMES_SHOWN

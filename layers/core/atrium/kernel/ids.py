@@ -1,6 +1,6 @@
-"""Typed ids: a prefix and a ULID in lower-case Crockford base32. Ids sort by creation time.
+"""Typed ids, which consist of a prefix and a ULID in lower-case Crockford base32. Ids sort by creation time.
 
-All ids are created in this module. Ids from outside must be parsed. A valid id does not contain `#`.
+All ids are created in this module. Ids from outside must be checked with `is_id`. A valid id does not contain `#`.
 """
 
 import re
@@ -33,7 +33,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 def encode_ulid(raw: bytes) -> str:
-    """Encode 16 bytes as 26 characters."""
+    """Encode 16 bytes as a ULID of 26 characters."""
     number = int.from_bytes(raw)
     return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
 
@@ -78,7 +78,7 @@ def mint_message_id(now: datetime) -> MessageId:
 
 
 def mint_run_id(now: datetime, session_id: SessionId) -> RunId:
-    """Return a new run id: the run's ULID, then the session's ULID. So a run is found without an index."""
+    """Return a new run id: the run's ULID, then the session's ULID. A run can therefore be read without an index."""
     return RunId(_mint("run", now) + session_id.partition("_")[2])
 
 
@@ -112,7 +112,7 @@ def mint_family_id(now: datetime) -> FamilyId:
 
 
 def derive_audit_event_id(at: datetime, seed: bytes) -> AuditEventId:
-    """Return the id of an audit event, derived from a time and a seed. Equal arguments give equal ids."""
+    """Return an audit event id that is derived from a time and a seed. Equal arguments give equal ids."""
     milliseconds = (at - _EPOCH) // _MILLISECOND
     return AuditEventId(f"evt_{encode_ulid(milliseconds.to_bytes(6) + seed[:10])}")
 
@@ -123,7 +123,7 @@ def session_of(run_id: RunId) -> SessionId:
 
 
 def is_id(text: str, prefix: str) -> bool:
-    """Return whether the text is a valid id with that prefix."""
+    """Return whether a text is a valid id with this prefix."""
     head, separator, tail = text.partition("_")
     if head != prefix or separator != "_":
         return False
@@ -139,7 +139,7 @@ def own_ulid(typed_id: str) -> str:
 
 
 def read_time(typed_id: str) -> datetime:
-    """Return the creation time of an id, in milliseconds; raise `ValueError` if the id is invalid."""
+    """Return the creation time of an id with millisecond precision; raise `ValueError` if the id is invalid."""
     raw = decode_ulid(own_ulid(typed_id))
     try:
         return _EPOCH + int.from_bytes(raw[:6]) * _MILLISECOND

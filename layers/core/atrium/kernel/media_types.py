@@ -4,10 +4,7 @@ from email.message import Message
 
 
 def read_media_type(header: str) -> tuple[str, str]:
-    """Return the media type and the charset of a `Content-Type` header, in lower case.
-
-    Other parameters are ignored. Both values may be empty.
-    """
+    """Return the media type and the charset of a `Content-Type` header, in lower case. Both values may be empty."""
     message = Message()
     message["content-type"] = header
     charset = message.get_param("charset", "")

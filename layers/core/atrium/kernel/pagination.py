@@ -1,7 +1,7 @@
 """Pages of lists and their encrypted cursors.
 
-A cursor contains the position of the next page and is bound to the tenant and the list. A forged cursor, or a cursor of
-another tenant or list, is rejected.
+A cursor contains the position of the next page, and is valid only for one tenant and list. A forged cursor, or a cursor
+of another tenant or list, is rejected.
 """
 
 import json
@@ -32,23 +32,23 @@ class Page[Item]:
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """The maximum number of items of a page, and the position where it starts."""
+    """The maximum number of items of a page, and the position at which the page starts."""
 
     limit: int = LIMIT_DEFAULT
     position: Position | None = None
 
 
 class CursorSigner:
-    """Encrypts positions to cursors and decrypts them.
+    """Encrypts positions as cursors, and decrypts cursors.
 
-    It calls `read_key` for each cursor, so it uses the current key.
+    `read_key` is called for each cursor, so that the current key is used.
     """
 
     def __init__(self, read_key: Callable[[], bytes]) -> None:
         self._read_key = read_key
 
     def sign(self, position: Position | None, *, scope: str) -> str | None:
-        """Return the cursor for a position in the list named by `scope` (tenant, list and filters)."""
+        """Return the cursor for a position in the list that `scope` identifies (tenant, list and filters)."""
         if position is None:
             return None
         body = json.dumps(dict(position), separators=(",", ":"), sort_keys=True).encode()
@@ -57,7 +57,7 @@ class CursorSigner:
         return encode_base64url(mac + _xor_keystream(key, body, mac))
 
     def open(self, cursor: str | None, *, scope: str) -> Position | None:
-        """Return the position in a cursor; raise `InvalidCursor` if it was not created for this scope."""
+        """Return the position in a cursor; raise `InvalidCursor` if the cursor was not created for this scope."""
         if cursor is None:
             return None
         try:
@@ -73,7 +73,10 @@ class CursorSigner:
 
 
 def _xor_keystream(key: bytes, body: bytes, mac: bytes) -> bytes:
-    """Encrypt or decrypt. The MAC of the body is the synthetic IV, so equal positions give equal cursors."""
+    """Encrypt or decrypt the body of a cursor.
+
+    The MAC of the plaintext is the synthetic IV, so equal positions in a list give equal cursors.
+    """
     blocks = range(-(-len(body) // _BLOCK_BYTES))
     stream = b"".join(hmac_sha256(key, b"veil" + mac + block.to_bytes(4)) for block in blocks)
     return bytes(left ^ right for left, right in zip(body, stream, strict=False))

@@ -52,7 +52,7 @@ def is_unseen(char: str) -> bool:
 
 
 def _check_positions(text: str) -> Iterator[bool]:
-    """For each character, yield whether it is allowed at its position."""
+    """Yield, for each character, whether it is allowed at its position."""
     for at, char in enumerate(text):
         before, after = text[at - 1 : at] if at else "", text[at + 1 : at + 2]
         if char in _JOINERS:
@@ -65,7 +65,7 @@ def _check_positions(text: str) -> Iterator[bool]:
 
 
 def _is_visible(char: str) -> bool:
-    """Return whether a character is visible without its neighbours."""
+    """Return whether a character is visible by itself, regardless of the adjacent characters."""
     if not char or _is_selector(char) or unicodedata.category(char) in _UNSEEN_CATEGORIES:
         return False
     code = ord(char)

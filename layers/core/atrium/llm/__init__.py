@@ -1,3 +1,1 @@
-"""Model requests, event streams and prices in a provider-neutral format. SDKs are used only in the modules of their
-provider.
-"""
+"""Model requests, event streams and prices in a provider-neutral format. Only a provider's package uses its SDK."""

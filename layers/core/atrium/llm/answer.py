@@ -1,4 +1,4 @@
-"""Builds and validates a model's answer while it is streamed. The adapters of all providers use it.
+"""Builds and validates a model's answer while it is streamed. The adapters of all providers use this module.
 
 Call `begin`, then for each block `open`, `add` (repeatedly) and `close`; call `report` (usage) and `stop` (reason) at
 any time; then `complete`.
@@ -36,8 +36,8 @@ from atrium.llm.tokens import UsageMeter
 type BlockKind = Literal["text", "thinking", "redacted", "tool_use", "ignored"]
 
 ANSWER_BYTES_MAX = 2_097_152
-"""Maximum size of the content as JSON: three times a usual answer of 128 000 tokens, and below Lambda's response
-limit.
+"""Maximum size of the content as JSON: three times the size of a typical answer of 128 000 tokens, and less than the
+maximum size of a Lambda response.
 """
 BLOCKS_MAX = 1_000
 CALLS_MAX = 128
@@ -45,15 +45,15 @@ _CUT: frozenset[StopReason] = frozenset({"max_tokens", "refusal", "context_overf
 
 
 class AnswerBroken(Exception):
-    """The provider's answer violates its format. The text contains no data from the provider, so it may be logged."""
+    """The provider's answer violates its format. The error text has no data from the provider and may be logged."""
 
 
 @dataclass(slots=True)
 class _Part:
     """A block that is being received. `call_id` and `name` are the received values of a tool call.
 
-    `arguments` contains arguments that were received as an object, not as text, and a description of their problem (""
-    if they are valid).
+    `arguments` contains the arguments of a tool call that were received as an object, not as text, and their problem
+    ("" if they are valid).
     """
 
     kind: BlockKind
@@ -94,7 +94,7 @@ class AnswerBuilder:
         self._has_start = True
 
     def report(self, figures: Mapping[str, object], *, final: bool = False) -> None:
-        """Record reported usage (see `UsageMeter.report`)."""
+        """Record usage that the provider reported (see `UsageMeter.report`)."""
         self._require_start()
         self._meter.report(figures, final=final)
 
@@ -132,7 +132,7 @@ class AnswerBuilder:
             self._sign(part, signature)
 
     def close(self, index: int) -> Iterator[ModelEvent]:
-        """Close a block."""
+        """Close a block, and yield the delta of the text that was held back."""
         yield from self._close(self._open_part(index))
 
     def stop(self, reason: StopReason) -> None:

@@ -1,6 +1,6 @@
 """Model catalogue: ids, limits and prices.
 
-Prices are integers in nano-dollars per token ($1 per million tokens is 1 000). They are from platform.claude.com/docs
+Prices are in USD per million tokens, and costs are integers in nano-dollars. Prices are from platform.claude.com/docs
 (November 2026); model ids are from the installed SDK. If a prompt has more than `long_prompt_tokens` tokens (cached
 tokens included), all its tokens are billed at the long-context price. Cache writes are billed at the 5-minute price; no
 other cache duration is used.
@@ -48,7 +48,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """The price of a model from a time until the start of its next price."""
+    """The price of a model from `valid_from` until its next price is valid."""
 
     model: str
     valid_from: datetime
@@ -136,7 +136,7 @@ def find_price(model: str, at: datetime) -> Price:
 def price(model: str, usage: Usage, at: datetime) -> int:
     """Return the cost of one call in nano-dollars, rounded half up.
 
-    Add up the costs of calls, not their tokens, because the rate depends on the size of the prompt.
+    For several calls, add up the costs and not the tokens, because the rate depends on the size of each prompt.
     """
     rates = find_price(model, at).rates_for(usage)
     dollars_per_million = (
@@ -151,7 +151,8 @@ def price(model: str, usage: Usage, at: datetime) -> int:
 def bound_price(model: str, prompt_tokens: int, *, first: datetime, last: datetime) -> tuple[int, int]:
     """Return upper bounds in nano-dollars for the cost of a prompt and of one output token between two times.
 
-    Uses the highest rate that can apply: cached or not cached, long or short prompt, and prices that start in between.
+    Uses the highest rate that can apply: for cached or uncached tokens, long or short prompts, and all prices that are
+    valid between the two times.
     """
     later = (price for price in PRICES if price.model == model and first < price.valid_from <= last)
     rates: list[Rates] = []

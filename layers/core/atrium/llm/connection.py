@@ -1,8 +1,8 @@
-"""The connection to a provider during one call. It has a deadline, and any thread can cancel it at any time.
+"""The connection to a provider during one call. It has a deadline, and any thread can cancel the connection.
 
-A blocked read does not notice that its file is closed, but it notices that its socket is shut down. The socket comes
-from httpx's `trace` extension as soon as it is connected, so a call that waits for its first byte can be cancelled too.
-While the connection is being established, cancelling can take up to `CONNECT_SECONDS`.
+Closing the response does not interrupt a thread that is blocked reading from it, but shutting down the socket does.
+httpx's `trace` extension provides the socket as soon as it is connected, so a call that waits for its first byte can
+also be cancelled. While the connection is being established, cancelling can take up to `CONNECT_SECONDS`.
 """
 
 import socket
@@ -18,12 +18,13 @@ CONNECT_SECONDS = 3.0
 
 
 class ConnectionCancelled(Exception):
-    """Raised in an HTTP client that starts a step on a cancelled connection."""
+    """Raised when an HTTP client starts a step of a request on a cancelled connection."""
 
 
 class CancellableConnection:
-    """A cancellable connection with a deadline. Entering it starts the timer; `deadline_seconds` are counted from
-    construction.
+    """A cancellable connection with a deadline. `deadline_seconds` is counted from the creation of the object.
+
+    The deadline is applied only inside the `with` block.
     """
 
     def __init__(self, deadline_seconds: float) -> None:

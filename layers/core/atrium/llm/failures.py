@@ -1,9 +1,10 @@
-"""A provider's failure in neutral terms, and the error that is raised for it. It is classified by status and type, not
-by text.
+"""Describes failed model calls independently of the provider, and converts them to errors.
 
-    timeout, ours or the provider's (408, 504, timeout_error)   ModelTimeout
-    any other failure                                           ModelFailed
-    a permanent rejection (400, 401, 403, 404 …)                ModelFailed, not retryable
+Failures are classified by status and type, not by text.
+
+    a timeout of the call (408, 504, timeout_error)   ModelTimeout
+    any other failure                                 ModelFailed
+    a permanent rejection (400, 401, 403, 404 …)      ModelFailed, not retryable
 
 The provider's message is never logged or forwarded, because it may quote a prompt. Logs contain the status, the type,
 the provider's request id and, for an invalid answer, the rule that it violates.
@@ -20,10 +21,10 @@ from atrium.kernel.errors import ModelFailed, ModelTimeout
 from atrium.llm.retries import is_retryable
 
 RETRY_AFTER_SECONDS_MAX = 3_600
-"""The longest wait in seconds that is returned to a caller."""
+"""The longest `Retry-After` time in seconds that is returned to a caller."""
 _RETRYABLE_TYPES = frozenset({"api_error", "overloaded_error", "rate_limit_error", "timeout_error"})
 OUTAGE_SILENCE_SECONDS = 60
-"""A provider that sends nothing for this time has failed."""
+"""A call that reaches its deadline without any event is an outage if its deadline was at least this long."""
 _OUTAGE_TYPES = frozenset({"api_error", "overloaded_error", "timeout_error", "connection_error"})
 _ERROR_FROM, _OURS_UNTIL = 400, 500
 _WORD = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
@@ -33,7 +34,7 @@ _WORD = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 class ProviderFailure:
     """One failed call. `status` is None if there was no response, and below 400 if a response ended early.
 
-    `advice` states whether the provider recommends a retry; None if it sends no advice. `reason` contains no text of
+    `advice` states whether the provider recommends a retry; None if it sends no advice. `reason` contains no text from
     the provider.
     """
 
@@ -72,7 +73,7 @@ class ProviderFailure:
         return self.type in _OUTAGE_TYPES
 
     def to_error(self) -> ModelFailed | ModelTimeout:
-        """Return the error to raise. It includes the provider's retry time, if the provider sent one, limited to one
+        """Return the error to raise. If the provider sent a retry time, the error contains that time, limited to one
         hour.
         """
         internal = f"provider: {self.type}, status {self.status}, request {self.request_id or 'unknown'}"
@@ -90,9 +91,7 @@ class ProviderFailure:
 
 
 def read_retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Return the wait time in seconds that a provider requests by `retry-after-ms` or `retry-after` (seconds or
-    date).
-    """
+    """Return the wait time in seconds from the header `retry-after-ms` or `retry-after` (seconds or date), or None."""
     milliseconds = _seconds(headers.get("retry-after-ms", ""))
     if milliseconds is not None:
         return milliseconds / 1000

@@ -36,7 +36,7 @@ class Thinking:
 class ToolUse:
     """A tool call that the model requests. `input` is JSON that the tool has not yet validated.
 
-    `problem` is the reason why the call cannot be executed ("" if it can). It is sent to the model instead of a result.
+    `problem` is the reason why the call cannot be executed, or "". It is sent to the model as the tool result.
     """
 
     id: str
@@ -91,9 +91,9 @@ class ModelRequest:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts. `input_tokens` are the tokens that were neither read from nor written to the provider's cache.
+    """Token counts. `input_tokens` are prompt tokens that were neither read from nor written to the provider's cache.
 
-    `estimated` means that the provider did not report all counts. It is ignored in comparisons.
+    `estimated` means that the provider did not report all counts. Comparisons ignore this field.
     """
 
     input_tokens: int = 0
@@ -129,8 +129,8 @@ class ThinkingDelta:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The complete answer. `context_overflow` means that the prompt, or prompt and answer, exceeded the context
-    window.
+    """The complete answer. The stop reason `context_overflow` means that the prompt, or the prompt with the answer,
+    exceeded the context window.
     """
 
     content: tuple[Block, ...]

@@ -1,7 +1,7 @@
 """Normalises untrusted model output: text, JSON, tool calls and whole conversations.
 
 The results are valid UTF-8 text, JSON with finite numbers and bounded depth, and names and ids that providers accept.
-Used for received answers (`llm.answer`), stored runs (`runs`) and requests (`repair_request`).
+The functions are used for received answers (`llm.answer`), stored runs (`runs`) and requests (`repair_request`).
 
 A repaired conversation is valid for every provider. Messages alternate between user and assistant, start and end with
 the user, and are not empty. Every tool use has exactly one result, at the start of the next message, and every result
@@ -58,14 +58,14 @@ class TextJoiner:
         self.is_changed = False
 
     def feed(self, text: str) -> str:
-        """Return the cleaned text. A high surrogate at the end is kept for the next chunk."""
+        """Return the cleaned text of a chunk. A high surrogate at its end is held back for the next chunk."""
         text, self._held = self._held + text, ""
         if text and "\ud800" <= text[-1] <= "\udbff":
             text, self._held = text[:-1], text[-1]
         return self._clean(text)
 
     def end(self) -> str:
-        """Return the remaining text after the last chunk."""
+        """Return the text that was held back, after the last chunk."""
         held, self._held = self._held, ""
         return self._clean(held)
 
@@ -103,7 +103,7 @@ def read_arguments(text: str) -> tuple[dict[str, Any], str]:
 
 
 def clean_id(call_id: object, taken: Container[str]) -> str:
-    """Return the id of a tool call. If it is not a valid identifier or already used, return a new id."""
+    """Return the id of a tool call, or a new id if it is not a valid identifier or is already in `taken`."""
     if is_identifier(call_id) and call_id not in taken:
         return str(call_id)
     return f"call_{secrets.token_hex(12)}"

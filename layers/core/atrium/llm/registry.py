@@ -19,8 +19,8 @@ ANTHROPIC_URL = "https://api.anthropic.com"
 
 
 class Providers:
-    """The model providers of a process. `on_missing_key` is called for each model call that fails because the key is
-    missing.
+    """The model providers of a process. `on_missing_key` is called for each model call that fails because the API key
+    of the provider is missing.
     """
 
     def __init__(self, settings: Settings, secrets: Secrets, on_missing_key: Callable[[], None] = lambda: None) -> None:

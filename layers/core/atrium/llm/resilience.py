@@ -2,8 +2,8 @@
 
 A request names its model and at most two fallbacks. The next model is called if a call fails before the first event of
 its answer, and the failure is temporary: the provider's retries are used up (`llm.retries`), or the model's circuit is
-open. After the first event there is no fallback, because its text may have been sent to the client; after reported
-usage there is none either, because that usage is charged.
+open. After the first event there is no fallback, because its text may have been sent to the client. After reported
+usage there is also no fallback, because this usage is charged.
 
 Each model has a circuit breaker, shared between all containers:
 
@@ -13,11 +13,11 @@ Each model has a circuit breaker, shared between all containers:
     half-open ── an outage ──────────────────────> open
 
 An outage is a failure of the provider itself (see `ProviderFailure.is_outage`). Rejected requests, rate limits and
-calls that were ended by a short time limit of the caller are not outages, so a tenant cannot open the circuit for other
+calls that ended at a short deadline of the caller are not outages, so a tenant cannot open the circuit for other
 tenants. While a circuit is half-open, three trial calls may start in 30 seconds.
 
-The state of a model is one item, written by compare-and-set when an outage, a trial or a success changes it. A
-container caches the state for 10 s. A healthy model therefore costs one read per container in 10 s, and no write. If
+The state of a circuit is one item, written by compare-and-set when an outage, a trial or a success changes it. Each
+container caches the state for 10 s. A healthy model therefore costs one read per container every 10 s, and no write. If
 the table does not respond, calls are made as if the circuit were closed.
 """
 
@@ -60,9 +60,7 @@ _KEPT_SECONDS = 86_400
 
 @dataclass(frozen=True, slots=True)
 class CircuitState:
-    """The state of one model's circuit. Times are in seconds of the epoch. `version` is the number of writes of its
-    item.
-    """
+    """The state of one model's circuit. Times are in epoch seconds. `version` is the number of writes to the item."""
 
     outages: int = 0
     first_outage_at: int = 0
@@ -93,7 +91,7 @@ class CircuitState:
         return replace(self, trials=self.trials + 1)
 
     def without_trial(self) -> "CircuitState":
-        """Return the state after a trial that ended without a result. Another trial may start in its place."""
+        """Return the state after a trial that ended without a result. Another trial may then start."""
         return replace(self, trials=max(0, self.trials - 1))
 
     def with_outage(self, now: int) -> "CircuitState":
@@ -108,7 +106,7 @@ class CircuitState:
         return replace(self, outages=outages, first_outage_at=first)
 
     def with_success(self) -> "CircuitState":
-        """Return the state after a successful call."""
+        """Return the state after a successful trial. A closed circuit is returned unchanged."""
         if self.is_closed or self.trials == 0:
             return self
         if self.successes + 1 >= SUCCESSES_NEEDED:
@@ -118,7 +116,7 @@ class CircuitState:
 
 @dataclass(slots=True)
 class CircuitBreaker:
-    """The circuits of all models, with a cache per container. Thread-safe."""
+    """The circuit breakers of all models, with a cache in each container. Thread-safe."""
 
     table: PlatformTable
     clock: Clock
@@ -131,7 +129,7 @@ class CircuitBreaker:
     def admit(self, model_id: str) -> bool:
         """Return whether the call is a trial, which must end with `record_success`, `record_outage` or `release_trial`.
 
-        Raises `CircuitOpen`, with the time until the next trial, if no call is allowed.
+        If no call is allowed, raises `CircuitOpen` with the time until the next trial.
         """
 
         def begin(found: CircuitState, now: int) -> CircuitState:
@@ -173,8 +171,8 @@ class CircuitBreaker:
             return
 
     def _change(self, model_id: str, change: Callable[[CircuitState, int], CircuitState]) -> CircuitState | None:
-        """Apply a change to the stored state. Return the new state, or None if concurrent writes changed it in every
-        attempt.
+        """Apply a change to the stored state and return the new state, or None if every attempt failed because of a
+        concurrent write.
         """
         for _ in range(_ATTEMPTS):
             found, now = self._read(model_id), int(self.clock().timestamp())
@@ -190,8 +188,8 @@ class CircuitBreaker:
         return state
 
     def _write(self, model_id: str, state: CircuitState, now: int) -> bool:
-        """Store a state if it was not changed since it was read. Return whether it was stored. A retry after a lost
-        reply is counted once.
+        """Store a state if the item was not changed since the read. Return whether the state was stored. A retry after
+        a lost reply is also a success.
         """
         written = replace(state, version=state.version + 1)
         mark = uuid.uuid4().hex
@@ -212,7 +210,7 @@ class CircuitBreaker:
 
 @dataclass(frozen=True, slots=True)
 class ResilientProvider:
-    """A model provider with circuit breaker and fallbacks. `find` returns a model's adapter or raises
+    """A model provider with circuit breakers and fallbacks. `find` returns the adapter of a model, or raises
     `ProviderUnsupported`.
     """
 
@@ -268,7 +266,7 @@ class ResilientStream:
                     yield event
             except (ModelFailed, ModelTimeout, CircuitOpen, ProviderUnsupported) as error:
                 is_last = at + 1 == len(models) or time.monotonic() >= self._deadline
-                # A reported usage is charged, also without an event: a prompt that was read, arguments of a tool call.
+                # Reported usage is charged even without an event, such as a prompt or arguments of a tool call.
                 has_begun = has_begun or self.usage != Usage()
                 if has_begun or is_last or self._closed or not _may_pass(error):
                     raise
@@ -307,8 +305,8 @@ def _may_pass(error: AtriumError) -> bool:
 
 
 def _adapt(request: ModelRequest, model: ModelInfo) -> ModelRequest:
-    """Return the request for a model. For a fallback, thinking blocks of other models are removed and `max_tokens` is
-    limited to its maximum.
+    """Return the request for a model. For a fallback model, thinking blocks are removed and `max_tokens` is limited to
+    the maximum of the model.
     """
     if model.id == request.model:
         return request

@@ -1,4 +1,4 @@
-"""Decides whether and when to retry a failed model call (pure functions).
+"""Pure functions that decide whether and when a failed model call is retried.
 
 A call is not retried after its first output was received.
 """
@@ -10,8 +10,9 @@ RETRYABLE_STATUSES = frozenset({408, 409, 429})
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Number of retries after the first call, and their pauses in seconds. Pauses double from the first to the maximum,
-    before jitter.
+    """The number of retries after the first call, and the pauses before them.
+
+    Before jitter, each pause is twice as long as the previous pause, up to the maximum.
     """
 
     retries: int = 3
@@ -20,9 +21,7 @@ class RetryPolicy:
 
 
 def is_retryable(status: int) -> bool:
-    """Return whether a failure with this status may be temporary: 408, 409, 429 and 5xx (529 means that the provider is
-    overloaded).
-    """
+    """Return whether a failure with this status may be temporary: 408, 409, 429 or 5xx (529 reports an overload)."""
     return status in RETRYABLE_STATUSES or status >= 500
 
 

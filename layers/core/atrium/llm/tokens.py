@@ -19,7 +19,7 @@ _TOOLS_TOKENS = 1_024  # the instructions that a provider adds if there are tool
 
 
 def bound_tokens(request: ModelRequest) -> int:
-    """Return an upper bound for the tokens of a prompt: a token is at least one byte of UTF-8.
+    """Return an upper bound for the tokens of a prompt. A token has at least one byte of UTF-8.
 
     The bound is about four times the actual count for English prose.
     """
@@ -62,7 +62,7 @@ def _json_bytes(value: object) -> int:
 
 @dataclass(slots=True)
 class UsageMeter:
-    """The token counts of one answer. Other threads may read it."""
+    """The token counts of one answer. Other threads can call `read`."""
 
     request: ModelRequest
     model: ModelInfo
@@ -86,7 +86,7 @@ class UsageMeter:
         )
 
     def read(self, written_bytes: int) -> Usage:
-        """Return the usage of an answer, of which `written_bytes` have been received."""
+        """Return the usage of an answer after `written_bytes` bytes of text have been received."""
         used = self._known
         if not self._has_input or not used.prompt_tokens:
             cached = used.cache_read_tokens + used.cache_write_tokens

@@ -1,6 +1,7 @@
-"""The built-in policies: the permissions of each scope. They apply until the tenant writes its policies.
+"""The built-in policies, which define the permissions of each scope.
 
-A role is a set of scopes (`identity.scopes`), so these policies also apply to roles.
+They apply to a kind of resource until the tenant has an allow policy for that kind (`policy.engine`). A role is a set
+of scopes (`identity.scopes`), so the built-in policies also apply to roles.
 """
 
 from datetime import UTC, datetime

@@ -37,7 +37,7 @@ def _read_time(value: object) -> object:
 
 
 def _read_amount(value: object) -> Decimal:
-    """Return the amount of a text or an integer. Floats are rejected because they are not exact."""
+    """Return an amount as a decimal. Floats are rejected, because they are not exact."""
     if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
         raise ValueError("must be a decimal number as a string, such as `99.50`")  # noqa: TRY004 - pydantic reports ValueError
     try:
@@ -75,7 +75,7 @@ def read_zone(name: str) -> ZoneInfo:
 
 
 def read_network(text: str) -> IPv4Network | IPv6Network:
-    """Return the network of an address or a CIDR block; raise `ValueError` with a public message."""
+    """Parse an IP address or a CIDR network; raise `ValueError` with a public message if the text is invalid."""
     try:
         return ip_network(text)
     except ValueError:

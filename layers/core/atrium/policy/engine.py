@@ -1,14 +1,14 @@
-"""Decides access requests by policies. No I/O. A deny takes precedence over an allow; the default is no access.
+"""Decides access requests according to policies, without I/O. Deny policies take precedence; the default is no access.
 
     deny    if a policy with the effect deny applies, regardless of its priority
     allow   otherwise, if a policy with the effect allow applies
     deny    otherwise
 
-If the request does not contain the value of a condition, the condition is unknown (None). Then a deny applies, and an
-allow does not.
+If the request does not contain the value that a condition needs, the result of the condition is unknown (None). In that
+case a deny policy applies, and an allow policy does not.
 
 The built-in policies apply to a kind of resource (route, method, tool, model) until the tenant has an allow policy for
-that kind. So a tenant that adds only a deny policy loses only the permission that it names.
+that kind. A tenant that adds only a deny policy therefore loses only the permission that the policy names.
 
 In patterns `*` matches any number of any characters, including `/` and `:`. Patterns are matched without regular
 expressions, so that no pattern of a tenant can be slow.
@@ -58,7 +58,7 @@ def match(pattern: str, name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Patterns:
-    """A set of patterns. A name matches if one of them matches."""
+    """A set of patterns. A name matches the set if it matches one of the patterns."""
 
     exact: frozenset[str]
     wild: tuple[Callable[[str], bool], ...]
@@ -88,7 +88,7 @@ class _Rule:
     checks: tuple[Check, ...]
 
     def concerns(self, request: AccessRequest) -> bool:
-        """Return whether principal, action and resource match. Conditions are not checked."""
+        """Return whether the principal, action and resource match. Conditions are not checked."""
         return (
             self.resources.matches(request.resource)
             and self.actions.matches(request.action)
@@ -103,7 +103,7 @@ class _Rule:
 class PolicySet:
     """The compiled policies of a tenant. Thread-safe.
 
-    It caches which policies apply to a subject, action and resource. Conditions are evaluated for each decision.
+    The policies that match a subject, action and resource are cached. Conditions are evaluated for each decision.
     """
 
     def __init__(self, own: Iterable[Policy], built_in: Iterable[Policy]) -> None:
@@ -141,7 +141,7 @@ class PolicySet:
 
 
 def _rank(rule: _Rule) -> tuple[bool, int, str]:
-    """Return the sort key of a rule: denies first, then higher priority, then older policies."""
+    """Return the sort key of a rule: deny policies first, then by descending priority, then oldest first."""
     return rule.policy.effect == "allow", -rule.policy.priority, rule.policy.id
 
 
@@ -174,9 +174,9 @@ def compile_conditions(conditions: Conditions) -> tuple[Check, ...]:
 
 
 def judge(checks: Iterable[Check], circumstances: Circumstances) -> bool | None:
-    """Return whether all conditions are met.
+    """Return True if all conditions are met, and False if at least one condition is not met.
 
-    False if a condition is not met. Otherwise None if a condition is unknown, and True if all are met.
+    Otherwise return None, because the result of at least one condition is unknown.
     """
     known = True
     for check in checks:

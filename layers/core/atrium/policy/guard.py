@@ -1,7 +1,7 @@
 """Checks each route, method, tool and model against the tenant's policies, and audits denials.
 
-Equal denials are audited once per minute (`audit.bound`). Compiled policies are cached for at most five minutes. They
-are read again if the call's context has a newer `config_version`.
+Equal denials are audited once per minute (`audit.bound`). Compiled policies are cached for at most five minutes, or
+until the context of a call has a newer `config_version`.
 """
 
 import logging
@@ -58,7 +58,7 @@ class _Entry:
 class PolicyCache:
     """Caches the compiled policies of tenants and the recorded denials.
 
-    Thread-safe; concurrent cache misses each read.
+    Thread-safe. Concurrent calls that do not find a tenant in the cache each read its policies.
     """
 
     def __init__(self) -> None:
@@ -71,8 +71,8 @@ class PolicyCache:
     ) -> PolicySet:
         """Return a tenant's policies. Read them if the cached policies are older than five minutes or than `version`.
 
-        A version lower than the cached version does not cause a read, because it comes from an authorizer's cached
-        context.
+        A `version` that is lower than the cached version does not cause a read, because it comes from a context that
+        the authorizer has cached.
         """
         policies = self.recall(tenant_id, version=version, now=now)
         if policies is None:
@@ -96,8 +96,8 @@ class PolicyCache:
 def subject_of(tenant_id: str, principal: Principal) -> Subject:
     """Return the names of a caller, such as `user:…` and `role:…`.
 
-    A rotated key has two names: its id, and the id of the first key in its line of rotations. A user's token also has
-    the name of the client to which it was issued.
+    A rotated API key has two names: its id, and the id of the first key in its line of rotations. For a user's token,
+    the names include the OAuth client to which the token was issued.
     """
     names = {
         "tenant": tenant_id,
@@ -112,9 +112,9 @@ def subject_of(tenant_id: str, principal: Principal) -> Subject:
 
 
 def find_subject(table: TenantTable, name: str, client_id: str = "") -> Subject:
-    """Return the names of a principal (`user:…`, `key:…`, `client:…`) with its current role and scopes.
+    """Return the names of a principal (`user:…`, `key:…`, `client:…`), including its current role and scopes.
 
-    `client_id` is the client through which a user calls. A principal that does not exist has no scopes.
+    `client_id` is the OAuth client through which a user calls. A principal that does not exist has no scopes.
     """
     kind, _, some_id = name.partition(":")
     if kind == "tenant":
@@ -146,9 +146,9 @@ def _find_client(table: TenantTable, client_id: str) -> Client | None:
 
 @dataclass(frozen=True, slots=True)
 class PolicyGuard:
-    """The policy checks of one call. With the tenant's setting `audits_all`, allowed decisions are audited, too.
+    """Checks the policies for one call. If the tenant's setting `audits_all` is true, allowed calls are also audited.
 
-    Resources are `route:{METHOD} {path template}`, `method:{name}`, `tool:{name}`, `model:{id}`.
+    Resources are `route:{METHOD} {path template}`, `method:{name}`, `tool:{name}` and `model:{id}`.
     """
 
     context: TenantContext
@@ -171,9 +171,9 @@ class PolicyGuard:
         return decide(policies, self._request(resource, action, amount, now))
 
     def passes(self, resource: str, action: str = EXECUTE) -> bool:
-        """Return True if cached policies allow the request and nothing has to be audited.
+        """Return True if the cached policies allow the request and no audit event is needed.
 
-        False means that the decision is not known: call `require_permission`.
+        If the result is False, the decision is unknown; call `require_permission`.
         """
         if self.context.audits_all:
             return False
@@ -201,11 +201,11 @@ class PolicyGuard:
             )
 
     def screen(self, text: str, source: str, *, session_id: str, end_user: str = "") -> tuple[str, ...]:
-        """Return the prompt-injection signals of a text that must not be used.
+        """Return the prompt-injection signals of a text if it must not be used, and an empty tuple otherwise.
 
-        The result is empty if no rule matches, or if the tenant's setting `prompt_injection` is not `refuse`. The audit
-        records signals unless the setting is `off`. Each container records equal signals once per minute. `source` is
-        `message` or `tool:{name}`.
+        A text with signals must not be used if the tenant's setting `prompt_injection` is `refuse`. Signals are audited
+        unless the setting is `off`. Each container audits equal signals once per minute. `source` is `message` or
+        `tool:{name}`.
         """
         mode = self.context.prompt_injection
         signals = () if mode == "off" else find_signals(text)
@@ -238,7 +238,7 @@ class PolicyGuard:
         return decision
 
     def _record_once(self, type: EventType, details: Mapping[str, object], session_id: str, end_user: str = "") -> None:
-        """Record an event, unless this container recorded an equal event in this minute."""
+        """Record an audit event, unless this container has already recorded an equal event in this minute."""
         tenant_id, denials = self.context.tenant_id, self.cache.denials
         what = f"{type}\n{self.audit.origin.principal}\n{session_id}\n{sorted(details.items())}"
         if not denials.admits(tenant_id, what, self.clock()):
@@ -256,7 +256,7 @@ class PolicyGuard:
 def decide(policies: PolicySet, request: AccessRequest) -> Decision:
     """Return the decision on a request.
 
-    Administrators can always call the policy routes, so they can correct any policy.
+    Administrators can always call the policy routes, so that they can correct any policy.
     """
     if "scope:admin" in request.subject and match(POLICY_ROUTES, request.resource):
         return _FOR_ADMIN

@@ -17,9 +17,11 @@ RESOURCE_KINDS = ("route", "method", "tool", "model")
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A policy: its principals, actions and resources (one of each must match), conditions and effect.
+    """A policy, which allows or denies actions of principals on resources.
 
-    `priority` only orders policies of the same effect for the reason of a decision. An allow never overrides a deny.
+    A policy applies to a request if it has a matching principal, action and resource and all its conditions are met.
+    `priority` only determines which of several policies with the same effect is named as the reason of a decision. An
+    allow policy never overrides a deny policy.
     """
 
     id: PolicyId
@@ -35,7 +37,7 @@ class Policy:
     description: str = ""
 
     def rule(self) -> dict[str, Any]:
-        """Return the name and the rule as JSON values, for responses and audit events."""
+        """Return the policy's name and rule as JSON values, for responses and audit events."""
         return {
             "name": self.name,
             "effect": self.effect,
@@ -49,7 +51,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """The time, address, plan and amount of a request. Empty and None mean unknown."""
+    """The time, IP address, plan and amount of a request. An empty string or None means that the value is unknown."""
 
     at: datetime
     ip: str = ""
@@ -59,7 +61,7 @@ class Circumstances:
 
 @dataclass(frozen=True, slots=True)
 class AccessRequest:
-    """A request to decide. `subject` contains all names of the caller: `user:…`, `tenant:…`, `role:…`."""
+    """A request to perform an action on a resource. `subject` contains all names of the caller, such as `user:…`."""
 
     subject: frozenset[str]
     action: str
@@ -71,7 +73,8 @@ class AccessRequest:
 class Decision:
     """The decision on an access request.
 
-    `matched` contains the policies that apply: the deciding policies first, then by descending priority.
+    `matched` contains the ids of the policies that apply: first deny policies, then allow policies, each by descending
+    priority.
     """
 
     allowed: bool

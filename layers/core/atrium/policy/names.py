@@ -26,7 +26,7 @@ _SHOWN_MAX = 20
 class PolicyNames:
     """The names that a tenant's policies can use.
 
-    `routes` are the routes with a policy check, such as `GET /v1/sessions`.
+    `routes` contains the routes that have a policy check, such as `GET /v1/sessions`.
     """
 
     table: TenantTable
@@ -35,10 +35,10 @@ class PolicyNames:
     models: Sequence[str]
 
     def check(self, fields: Mapping[str, Iterable[str]]) -> list[str]:
-        """Return a warning for each pattern without a match; raise `ValidationFailed` for a name that does not exist.
+        """Return a warning for each pattern that matches no existing name.
 
         `fields` contains the patterns of a new policy, or the patterns that a change adds. Names of unknown kinds are
-        not checked.
+        not checked. Raises `ValidationFailed` for an exact name that does not exist.
         """
         warnings: list[str] = []
         for field in NAMED:
@@ -78,7 +78,7 @@ class PolicyNames:
             yield wanted
 
     def _list_keys(self, _: str) -> Iterator[str]:
-        """Yield the id of each key and the id of the first key of its line, which may be deleted."""
+        """Yield the id of each API key, and the id of the first key in its line of rotations, which may be deleted."""
         for key in read_all(KeyStore(self.table).list):
             yield from (key.id, key.principal_id)
 
@@ -87,6 +87,6 @@ class PolicyNames:
 
 
 def _show(kind: str, known: Sequence[str]) -> str:
-    """Return the list of valid names as the end of a message. Return "" if there are many or they are confidential."""
+    """Return the end of a message that lists the valid names, or "" if they are too many or confidential."""
     listed = kind in {"role", "scope", "tool", "model"} and len(known) <= _SHOWN_MAX
     return f"; valid names are {', '.join(known)}" if listed else ""

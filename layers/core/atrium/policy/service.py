@@ -1,7 +1,7 @@
 """Administration and dry runs of a tenant's policies. Every change is audited.
 
-A change takes effect in this container immediately, and in all others within a minute, when the authorizer reads the
-new `config_version`.
+A change takes effect immediately in this container. In other containers it takes effect within a minute, when the
+authorizer reads the new `config_version`.
 """
 
 from collections.abc import Mapping
@@ -57,7 +57,7 @@ class PolicyService:
         return self._store.list(page)
 
     def change(self, policy_id: str, fields: Mapping[str, Any]) -> Policy:
-        """Change fields; raise `NotFound`, `ValidationFailed`, or `Conflict` for a concurrent change."""
+        """Change fields of a policy; raise `NotFound`, `ValidationFailed`, or `Conflict` for a concurrent change."""
         before = self.get(policy_id)
         policy = check_policy(replace(before, **fields, updated_at=self.clock()))
         self._store.replace(policy, self._record("policy.change", policy), before=before)
@@ -81,11 +81,11 @@ class PolicyService:
         client: str | None = None,
         amount: Decimal | None = None,
     ) -> Decision:
-        """Return the decision that the current policies would give. It is not audited.
+        """Return the decision of the current policies on a request, without auditing the decision.
 
-        Defaults: the current time, the tenant's plan, an unknown address. For a user, key or client of the tenant, the
-        role and scopes are included. Any other name is used alone. `client` is the OAuth client through which a user
-        calls.
+        By default, the request has the current time, the tenant's plan, and an unknown IP address and amount. If
+        `principal` is a user, API key or client of the tenant, its role and scopes are included. `client` is the OAuth
+        client through which a user calls.
         """
         check_name("principal", principal, PRINCIPAL_KINDS)
         check_name("resource", resource, RESOURCE_KINDS)

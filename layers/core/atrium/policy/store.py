@@ -46,7 +46,11 @@ class PolicyStore:
         return self.table.query(query).map(read_policy)
 
     def read_all(self) -> Sequence[Policy]:
-        """Return all policies. They are at least as new as any `config_version` that was read before."""
+        """Return all policies of the tenant.
+
+        The reads are strongly consistent, so the policies are at least as new as any `config_version` that was read
+        earlier.
+        """
         found: list[Policy] = []
         position: Position | None = None
         while True:
@@ -81,7 +85,7 @@ def _item(policy: Policy) -> dict[str, Any]:
 
 
 def read_policy(item: Mapping[str, Any]) -> Policy:
-    """Return the policy of an item."""
+    """Return the policy that is stored in an item."""
     return Policy(
         id=PolicyId(item["id"]),
         name=item["name"],

@@ -42,9 +42,10 @@ def check_text(field: str, text: str, longest: int) -> str:
 
 
 def check_name(field: str, name: str, kinds: Sequence[str], *, wild: bool = False) -> str:
-    """Return the name of a principal or resource, `kind:rest`.
+    """Return the name of a principal, resource or action; raise `ValidationFailed` if the name is invalid.
 
-    With `wild`, `*` is allowed as the whole name and in the rest.
+    If there are `kinds`, the name must have the form `kind:rest`. If `wild` is true, the name or the part `rest` may
+    contain `*`.
     """
     check_text(field, name, PATTERN_MAX)
     kind, _, rest = name.partition(":")

@@ -1,4 +1,4 @@
-"""Changes of limits. A change modifies no counter, and applies from the next admission (see the package)."""
+"""Changes to limits. A change modifies no counter and applies from the next admission (see the package docstring)."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -35,7 +35,7 @@ class LimitChanges:
         self._change("tenant.limits", {"limits": dict(own)})
 
     def change_plan(self, plan: PlanName) -> None:
-        """Change a tenant's plan and keep its own limits. Raise `NotFound` if the tenant does not exist."""
+        """Change the tenant's plan and keep its own limits. Raise `NotFound` if the tenant does not exist."""
         self._change("tenant.plan", {"plan": plan})
 
     def _change(self, action: str, changes: Mapping[str, Any]) -> None:
@@ -52,7 +52,7 @@ class LimitChanges:
 
 
 def begin_counting(table: TenantTable, clock: Clock, scope_id: str) -> None:
-    """Create the admission item of a scope with its first limits, and request a rebuild to fill it. Idempotent."""
+    """Create the item of a scope whose first limits were set, and request a rebuild to fill the item. Idempotent."""
     store = AdmissionStore(table, clock)
     with suppress(ConditionFailed, Contended):
         table.write(plan_time(keys.admission(scope_id), store.item(None)))

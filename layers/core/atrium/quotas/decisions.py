@@ -1,4 +1,4 @@
-"""Decides whether a turn or a call fits the limits of its scopes (pure functions of items as they were read)."""
+"""Pure functions that decide, from items as they were read, whether a turn or a call fits the limits of its scopes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -28,17 +28,17 @@ from atrium.quotas.model import (
 )
 
 SLOT_SECONDS = 1
-"""`Retry-After` in seconds of a rejection for concurrency. It is an estimate: the end of a running turn is unknown."""
+"""`Retry-After`, in seconds, when all slots are in use. It is an estimate: the end of a running turn is unknown."""
 
 type Seen = Sequence[tuple[AdmissionItem, ScopeLimits]]
-"""The admission item of each scope of a call, the tenant's item last."""
+"""The item and the limits of each scope of a call. The tenant is last."""
 type Charged = Callable[[ScopeLimits], Sequence[LimitIncrement]]
-"""Returns the amounts that a call adds to the counters of a scope."""
+"""A function that returns the increments that a call adds to the counters of a scope."""
 
 
 @dataclass(frozen=True, slots=True)
 class LimitIncrement:
-    """An amount that is counted, and its limit (-1 means no limit)."""
+    """An amount to add to a counter, and the limit that applies to the counter. A `max` of -1 means no limit."""
 
     definition: LimitDefinition
     scope: QuotaScope
@@ -51,13 +51,13 @@ class LimitIncrement:
 
 
 def turn_charges(request: AdmissionRequest, scope: ScopeLimits) -> tuple[LimitIncrement, ...]:
-    """Return the charges of a turn's admission."""
+    """Return the increments that the admission of a turn adds to a scope."""
     own: Amounts = {"r": 1, "s": int(request.new_session), "x": 1}
     return charges({**own, **_call_amounts(request)}, scope)
 
 
 def call_charges(request: AdmissionRequest, scope: ScopeLimits) -> tuple[LimitIncrement, ...]:
-    """Return the charges of a further model call of a run."""
+    """Return the increments that the next model call of a run adds to a scope."""
     return charges(_call_amounts(request), scope)
 
 
@@ -66,7 +66,7 @@ def _call_amounts(request: AdmissionRequest) -> Amounts:
 
 
 def charges(amounts: Amounts, scope: ScopeLimits) -> tuple[LimitIncrement, ...]:
-    """Return a charge for each limit that counts one of the amounts, in the order of the table of limits."""
+    """Return an increment for each limit that counts one of the amounts, in the order of the table of limits."""
     return tuple(
         LimitIncrement(each, scope.scope, amounts[each.letter], scope.maximum(name))
         for name, each in DEFINITIONS.items()
@@ -75,7 +75,7 @@ def charges(amounts: Amounts, scope: ScopeLimits) -> tuple[LimitIncrement, ...]:
 
 
 def rejection(item: AdmissionItem, asked: Sequence[LimitIncrement]) -> Rejected | None:
-    """Return the rejection of charges that do not fit the item, for the limit that resets last, or None."""
+    """Return None if the increments fit the item, otherwise the rejection for the exceeded limit that resets last."""
     bound: tuple[float, LimitIncrement, int] | None = None
     for charge in asked:
         used = item.used(charge.definition)
@@ -91,7 +91,7 @@ def rejection(item: AdmissionItem, asked: Sequence[LimitIncrement]) -> Rejected 
 
 
 def usages(item: AdmissionItem, asked: Sequence[LimitIncrement], *, added: bool = False) -> tuple[LimitUsage, ...]:
-    """Return the usage of each charged limit. With `added` it includes the charges."""
+    """Return the usage of each limit that applies to an increment. With `added`, the usage includes the increment."""
     return tuple(
         LimitUsage(
             charge.definition.name,
@@ -106,7 +106,7 @@ def usages(item: AdmissionItem, asked: Sequence[LimitIncrement], *, added: bool 
 
 
 def resets_at(item: AdmissionItem, definition: LimitDefinition) -> float | None:
-    """Return the time at which a limit next resets. For a window, this is when its oldest bucket leaves the window."""
+    """Return the time of a limit's next reset. A limit per minute resets when its oldest bucket leaves the window."""
     if definition.span != "minute":
         return ends_at(definition.span, item.at)
     live = item.live(definition.letter)
@@ -116,7 +116,7 @@ def resets_at(item: AdmissionItem, definition: LimitDefinition) -> float | None:
 def fit(
     request: AdmissionRequest, seen: Seen, charged: Callable[[AdmissionRequest, ScopeLimits], Sequence[LimitIncrement]]
 ) -> AdmissionRequest | Rejected:
-    """Return the request, with a shorter answer if necessary, or the rejection that resets last.
+    """Return the request, with fewer output tokens if necessary, or the rejection for the limit that resets last.
 
     With `call_charges` as `charged`, the items must be those that `without_unused` returns.
     """
@@ -130,7 +130,7 @@ def fit(
 
 
 def reject(seen: Seen, charged: Charged) -> Rejected | None:
-    """Return the rejection whose limit resets last, with the usage of all scopes, the tenant's first, or None."""
+    """Return the rejection for the limit that resets last, or None. Its `usages` begin with the tenant's limits."""
     asked = [(item, charged(scope)) for item, scope in seen]
     found = [rejected for item, own in asked if (rejected := rejection(item, own)) is not None]
     if not found:
@@ -160,7 +160,7 @@ def _left(seen: Seen, letter: Counted) -> int | None:
 
 
 def without_unused(item: AdmissionItem, slot: Slot, used: Used) -> AdmissionItem:
-    """Return the item without the unused part of a run's reservation, in the day and month of its admission."""
+    """Return a copy of the item without the unused part of a run's reservation, with `dated` set to the admission."""
     attributes = dict(item.attributes or {})
     for name, amount in unused(item, slot, used).items():
         attributes[name] = int(attributes.get(name, 0)) - amount
@@ -180,7 +180,7 @@ def unused(item: AdmissionItem, slot: Slot, used: Used) -> dict[str, int]:
 
 
 def unused_amounts(slot: Slot, used: Used) -> Amounts:
-    """Return the unused part of a run's reservation. Amounts are negative if the run used more than it reserved."""
+    """Return the unused part of a run's reservation. Amounts are negative if the usage exceeds the reservation."""
     return {"t": slot.tokens_in_all - used.tokens, "c": slot.cost_in_all_nanos - used.cost_nanos}
 
 

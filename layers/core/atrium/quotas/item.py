@@ -1,7 +1,7 @@
-"""An admission item: the usage of one scope, and the slots of its running turns. The package docstring has its layout.
+"""An admission item: the usage of one scope, and the slots of its running turns. The package docstring has the layout.
 
-The item has a time, `at`. A caller whose clock is behind uses it; a caller whose clock is ahead advances it. If it is
-more than `AHEAD_SECONDS_MAX` ahead, it is set back, and the amounts in the window are counted in a new window.
+The item has a time, `at`. A caller whose clock is behind uses this time; a caller whose clock is ahead advances it. A
+time that is more than `AHEAD_SECONDS_MAX` ahead of a caller's clock is set back, and all buckets move to the new time.
 """
 
 import re
@@ -25,15 +25,15 @@ _DATED = re.compile(r"[rstc][dm](\d{8}|\d{6})")
 
 
 def bucket(letter: str, second: int) -> str:
-    """Return the attribute name of one second's bucket."""
+    """Return the attribute name of the bucket that counts a second."""
     return f"{letter}{second % BUCKETS:02}"
 
 
 @dataclass(frozen=True)
 class AdmissionItem:
-    """An admission item as it was read (None if it does not exist), and the reader's clock, `now`.
+    """The attributes of an admission item as read (None if the item does not exist), and the reader's time, `now`.
 
-    `dated` is a second of the day and month in which to count (a run's admission), if not those of `at`.
+    `dated` is a second in the day and month whose counters are used, such as a run's admission. The default is `at`.
     """
 
     attributes: Mapping[str, Any] | None
@@ -60,12 +60,12 @@ class AdmissionItem:
 
     @cached_property
     def slots(self) -> Mapping[str, str]:
-        """Encoded slots by run id, including slots whose lease has expired (see `expired`)."""
+        """Encoded slots by slot name, including slots whose lease has expired (see `expired`)."""
         return self._map("slots")
 
     @cached_property
     def late(self) -> Mapping[str, str]:
-        """Encoded slots that were moved here after their lease expired. Only their reservations are counted."""
+        """Encoded slots that were moved to `late` after their lease expired. Only their reservations are counted."""
         return self._map("late")
 
     def find(self, name: str) -> Slot | None:
@@ -75,14 +75,14 @@ class AdmissionItem:
 
     @cached_property
     def expired(self) -> list[str]:
-        """Run ids of slots expired by the reader's clock, oldest first, as many as one write can move to `late`."""
+        """Names of slots whose lease has expired, oldest first; at most as many as one write can move to `late`."""
         leases = sorted((Slot.parse(text).lease_until, name) for name, text in self.slots.items())
         room = min(MOVED_MAX, SLOTS_MAX - len(self.late))
         return [name for lease_until, name in leases if lease_until < self.now][: max(0, room)]
 
     @property
     def has_young(self) -> bool:
-        """Whether a slot was acquired within the last second. Such a slot may be released again immediately."""
+        """Whether a slot was acquired within the last second. Its turn may still be rejected by another scope."""
         return any(Slot.parse(text).admitted >= self.now - _YOUNG_SECONDS for text in self.slots.values())
 
     def value(self, attribute: str) -> int:
@@ -100,7 +100,7 @@ class AdmissionItem:
 
     @cached_property
     def buckets(self) -> list[tuple[int, str, str, int]]:
-        """All stored buckets, oldest first: second, letter, attribute, amount."""
+        """All stored buckets as tuples of second, letter, attribute name and amount, oldest first."""
         if self.attributes is None or self.time is None:
             return []
         time, moved = self.time, self.at if self.is_ahead else None
@@ -122,7 +122,7 @@ class AdmissionItem:
         return self.time is not None and second <= self.time < second + BUCKETS
 
     def outdated(self) -> list[str]:
-        """Return the counters of days before yesterday and of months before the last month."""
+        """Return the attribute names of counters of days before yesterday and of months before the last month."""
         yesterday = f"{moment(self.at - DAY_SECONDS):%Y%m%d}"
         now = moment(self.at)
         last_month = f"{now.year - (now.month == 1):04}{(now.month - 2) % 12 + 1:02}"
@@ -135,7 +135,7 @@ class AdmissionItem:
 
 
 class ItemUpdate:
-    """Builds one conditional update of an item and adds 1 to its version. Paths: attribute names or `slots.<run>`."""
+    """Builds one conditional update that also increments the item's version. Paths: `<attribute>` or `slots.<name>`."""
 
     def __init__(self) -> None:
         self._sets: list[str] = []
@@ -153,7 +153,7 @@ class ItemUpdate:
         self._sets.append(f"{name} = if_not_exists({name}, {self._value(value)})")
 
     def add(self, attribute: str, amount: int) -> None:
-        """Add to a number that starts at 0. Amounts for the same attribute are summed."""
+        """Add an amount to a number, which is 0 if it does not exist. Amounts for the same attribute are summed."""
         self._adds[attribute] += amount
 
     def remove(self, path: str) -> None:

@@ -1,6 +1,6 @@
-"""The table of limits, and the resolution of their values: the tenant's value, else the plan's, else the default.
+"""The table of limits, and functions that resolve their values: the tenant's value, else the plan's, else the default.
 
-All uses and `infra/docs/limits.md` are derived from `DEFINITIONS`. Money: nano-dollars in code, decimal USD in the API.
+All checks, counters, headers and documents use `DEFINITIONS`. Money is in nano-dollars here, and in USD in the API.
 """
 
 import re
@@ -23,12 +23,12 @@ from atrium.tenants.plans import PLANS, PlanName
 type Span = Literal["minute", "day", "month", "slots", "session", "count"]
 type Place = Literal["admission", "tool_calls", "session", "counts"]
 type Counted = Literal["r", "t", "c", "s", "k", "x", ""]
-"""Requests, tokens, cost in nano-dollars, sessions, tool calls or concurrent turns; "" is not counted in items."""
+"""A counted quantity: requests, tokens, cost, sessions, tool calls or concurrent turns; "" if no item counts it."""
 type Amounts = Mapping[Counted, int]
 
 WINDOW_SECONDS = 60
 BUCKETS = WINDOW_SECONDS + 1
-"""Number of buckets in a window. A second is counted in full until its last moment is 60 s old."""
+"""Number of buckets in a window. The oldest second is counted in full, even if only its end is in the window."""
 DAY_SECONDS = 86_400
 _MONEY = "microdollars"
 _MONEY_TEXT = re.compile(r"(?:0|[1-9]\d{0,11})(?:\.\d{1,6})?")
@@ -36,10 +36,10 @@ _MONEY_TEXT = re.compile(r"(?:0|[1-9]\d{0,11})(?:\.\d{1,6})?")
 
 @dataclass(frozen=True, slots=True)
 class LimitDefinition:
-    """One limit. `default` applies if neither plan nor tenant sets it. `meaning` is its text in the OpenAPI document.
+    """One limit. `default` applies if neither plan nor tenant sets a value. `meaning` is the text for OpenAPI.
 
-    `letter` is the counted quantity, and the first letter of its counter attributes. `for_subjects`: users, API keys
-    and agents may have the limit too. `unit` is its `qu` in headers.
+    `letter` is the counted quantity, and the first letter of its counter attributes. With `for_subjects`, users, API
+    keys and agents can also have the limit. `unit` is the parameter `qu` in headers.
     """
 
     name: LimitName
@@ -57,7 +57,7 @@ class LimitDefinition:
         return self.unit == _MONEY
 
     def counter(self, second: int) -> str:
-        """Return the counter attribute that the limit is compared with: the sum of a window, a day or a month."""
+        """Return the name of the attribute that contains the sum of the limit's window, day or month."""
         match self.span:
             case "day":
                 return f"{self.letter}d{moment(second):%Y%m%d}"
@@ -142,7 +142,7 @@ def moment(second: float) -> datetime:
 
 
 def calendar_counters(amounts: Amounts, second: int) -> dict[str, int]:
-    """Return the amounts by their counter attributes for the day and month of a second."""
+    """Return the amounts by counter attribute, for the day and the month that contain a second."""
     return {
         each.counter(second): amounts[each.letter]
         for each in DEFINITIONS.values()
@@ -151,7 +151,7 @@ def calendar_counters(amounts: Amounts, second: int) -> dict[str, int]:
 
 
 def ends_at(span: Span, second: float) -> float | None:
-    """Return the end of the UTC day or month that contains a time. None for limits that the calendar does not reset."""
+    """Return the end of the UTC day or month that contains a time, or None if `span` is neither day nor month."""
     if span == "day":
         return float((int(second) // DAY_SECONDS + 1) * DAY_SECONDS)
     now = moment(second)
@@ -160,25 +160,25 @@ def ends_at(span: Span, second: float) -> float | None:
 
 
 def window_seconds(span: Span, now: float) -> int | None:
-    """Return the length of a window in seconds (of the current month, for a month), or None without a window."""
+    """Return the length of a window in seconds, or None if `span` has no window. A month has its actual length."""
     if span == "month":
         return monthrange(moment(now).year, moment(now).month)[1] * DAY_SECONDS
     return {"minute": WINDOW_SECONDS, "day": DAY_SECONDS}.get(span)
 
 
 def resolve_limits(plan: PlanName, overrides: Mapping[LimitName, int | None]) -> dict[LimitName, int]:
-    """Return a tenant's limits, one for each name of the table. None in `overrides` means the plan's value."""
+    """Return a tenant's limits, one for each name of the table. None in `overrides` selects the plan's value."""
     own = {name: value for name, value in overrides.items() if value is not None}
     return {name: {**_PLANNED[plan], **own}.get(name, each.default) for name, each in DEFINITIONS.items()}
 
 
 def tenant_limits(tenant: Mapping[str, Any]) -> dict[LimitName, int]:
-    """Return the limits of a tenant's item: the limits of its plan, overridden by the limits set on the tenant."""
+    """Return a tenant's limits, read from its item: the plan's limits, overridden by the limits set on the tenant."""
     return resolve_limits(tenant["plan"], read_limits(tenant))
 
 
 def read_limits(item: Mapping[str, Any] | None) -> dict[LimitName, int]:
-    """Return the limits set on the item of a tenant, user, key or agent. Unknown names are omitted."""
+    """Return the limits that the item of a tenant, user, API key or agent contains. Unknown names are omitted."""
     own: Mapping[str, int] = (item or {}).get("limits") or {}
     return {_NAMES[name]: figure for name, figure in own.items() if name in _NAMES}
 
@@ -186,7 +186,7 @@ def read_limits(item: Mapping[str, Any] | None) -> dict[LimitName, int]:
 def principal_place(principal: Principal) -> Key | None:
     """Return the key of the item with a caller's limits, or None if the caller cannot have limits.
 
-    A rotated key is counted under the id of its chain's first key, but has the limits of the current key's item.
+    An API key is counted under the id of the first key in its rotation chain, but has the limits of its own item.
     """
     match principal.type:
         case "user":
@@ -198,7 +198,7 @@ def principal_place(principal: Principal) -> Key | None:
 
 
 def principal_scope(principal: Principal, item: Mapping[str, Any] | None) -> ScopeLimits | None:
-    """Return a caller's limits, read from its item. None if no limits are set."""
+    """Return a caller's limits, read from the caller's item, or None if no limits are set."""
     own = read_limits(item)
     if not own or principal.type not in {"user", "key"}:
         return None
@@ -208,7 +208,7 @@ def principal_scope(principal: Principal, item: Mapping[str, Any] | None) -> Sco
 def validate_limits(
     given: Mapping[str, object], *, known: frozenset[LimitName] = frozenset(DEFINITIONS)
 ) -> dict[LimitName, int | None]:
-    """Parse limits from a request. `ValidationFailed` lists each invalid limit. A value of None is returned as None."""
+    """Parse limits from a request. Values of None are kept. Raise `ValidationFailed` with all invalid limits."""
     read: dict[LimitName, int | None] = {}
     errors: list[dict[str, object]] = []
     for text, value in given.items():

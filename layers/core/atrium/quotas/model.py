@@ -16,10 +16,10 @@ type Limits = Mapping[LimitName, int]
 
 UNLIMITED = -1
 SLOTS_MAX = 128
-"""Maximum number of concurrent turns of one scope. Each is an entry of the scope's admission item."""
+"""Maximum number of concurrent turns of one scope. Each turn has an entry in the scope's admission item."""
 SLOT_LEASE_SECONDS = 60
 OUTPUT_TOKENS_MIN = 16
-"""A model call is rejected if fewer output tokens than this fit."""
+"""Minimum number of output tokens. A model call is rejected if the limits allow fewer."""
 TENANT = ""
 """The id of the tenant's scope."""
 _SLOT_FIELDS = 8
@@ -34,7 +34,7 @@ class ScopeLimits:
     id: str = TENANT
 
     def maximum(self, name: LimitName) -> int:
-        """Return the limit; -1 means no limit. Concurrent turns are always limited."""
+        """Return the value of a limit; -1 means no limit. Concurrent turns are always limited."""
         configured = self.limits.get(name, UNLIMITED)
         if name != "concurrent_turns":
             return configured
@@ -43,7 +43,7 @@ class ScopeLimits:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Upper bounds of one model call: the longest answer in tokens, and the cost of each of its tokens."""
+    """Upper bounds of one model call: size and cost of the prompt, size of the answer, cost of one output token."""
 
     prompt_tokens: int
     prompt_cost_nanos: int
@@ -60,11 +60,11 @@ class Estimate:
 
     @property
     def least(self) -> Self:
-        """The same call with the shortest useful answer (`OUTPUT_TOKENS_MIN`)."""
+        """The estimate of the same call with the shortest useful answer (`OUTPUT_TOKENS_MIN`)."""
         return replace(self, output_tokens=min(self.output_tokens, OUTPUT_TOKENS_MIN))
 
     def fitted(self, tokens_left: int | None, cost_left_nanos: int | None) -> Self | None:
-        """Return the call with the longest answer that fits the remaining amounts. None if `least` does not fit."""
+        """Return the estimate with the longest answer that fits the amounts, or None if `least` does not fit."""
         room = self.output_tokens
         if tokens_left is not None:
             room = min(room, tokens_left - self.prompt_tokens)
@@ -76,7 +76,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class AdmissionRequest:
-    """A request to admit a turn or its next model call. With an `estimate`, the answer may be shortened."""
+    """A request to admit a turn or its next model call. With an `estimate`, fewer output tokens may be admitted."""
 
     run_id: RunId
     tokens: int
@@ -89,7 +89,7 @@ class AdmissionRequest:
             raise ValueError("a reservation must not be negative")
 
     def lowered(self, tokens_left: int | None, cost_left_nanos: int | None) -> Self:
-        """Return the request with the longest answer that fits, or with the shortest useful answer."""
+        """Return the request with the longest answer that fits the amounts, or with the shortest useful answer."""
         if self.estimate is None:
             return self
         fitted = self.estimate.fitted(tokens_left, cost_left_nanos) or self.estimate.least
@@ -100,8 +100,8 @@ class AdmissionRequest:
 class Slot:
     """The concurrency slot of a running turn in one admission item, with the reservation of its current model call.
 
-    `call` is the number of the current call, from 1. The run is counted in the day and month of the second `admitted`
-    (the item's time). The current call's tokens were counted in `second`. `past_*` is the usage of earlier calls.
+    `call` is the number of the current call, starting at 1. The run is counted in the day and month of `admitted`, and
+    the current call's tokens in `second` (both are times of the item). `past_*` is the usage of earlier calls.
     """
 
     admitted: int
@@ -116,7 +116,7 @@ class Slot:
 
     @property
     def tokens_in_all(self) -> int:
-        """Upper bound of the run's usage so far, including the current call."""
+        """Upper bound of the tokens that the run has used, including the current call."""
         return self.past_tokens + self.tokens
 
     @property
@@ -125,7 +125,7 @@ class Slot:
 
     @property
     def reservation_text(self) -> str:
-        """The stored slot without its lease, which writes require unchanged. Hexadecimal; 0 is an empty string."""
+        """The encoded slot without its lease, for write conditions. Numbers are hexadecimal; 0 is an empty string."""
         figures = (
             self.admitted, self.call - 1, self.second - self.admitted, self.tokens, self.cost_nanos,
             self.past_tokens, self.past_cost_nanos, int(self.new_session),
@@ -165,7 +165,7 @@ class Reservation:
 
     @classmethod
     def unrecorded(cls, request: AdmissionRequest, now: float) -> Self:
-        """Return the reservation of a turn that no item counts; it limits only the usage in the ledger."""
+        """Return the reservation of a turn that no admission item counts. It still bounds the run's model calls."""
         second = int(now)
         slot = Slot(second, second, request.tokens, request.cost_nanos, lease_end(now))
         return cls(request.run_id, {TENANT: slot}, recorded=False)
@@ -201,12 +201,12 @@ class Reservation:
 
 
 def lease_end(now: float) -> int:
-    """Return the end of a slot's lease in epoch seconds. The current second is counted in full."""
+    """Return the end of a lease that starts at `now`, in epoch seconds, rounded up to a full second."""
     return int(now) + 1 + SLOT_LEASE_SECONDS
 
 
 def slot_name(run_id: RunId) -> str:
-    """Return the key of a run in `slots`: the run's part of its id. The run and its ledger entry can be found by it."""
+    """Return the name of a run's slots: the first ULID of the run's id. It also identifies the ledger entry."""
     return own_ulid(run_id)
 
 
@@ -220,7 +220,7 @@ class Used:
 
 @dataclass(frozen=True, slots=True)
 class LimitUsage:
-    """Current usage of one limit. `resets_at` is None if the limit does not reset with time."""
+    """Current usage of one limit. `resets_at` is None if the limit does not reset."""
 
     limit: LimitName
     scope: QuotaScope
@@ -231,7 +231,7 @@ class LimitUsage:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The turn may begin. `degraded` means that it could not be counted."""
+    """The turn may begin. `degraded` means that the turn could not be counted."""
 
     reservation: Reservation
     usages: tuple[LimitUsage, ...] = ()
@@ -253,7 +253,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """The session or tool call was counted. Nothing is reserved. `degraded` means that it could not be counted."""
+    """The session or tool call is allowed. It was counted, unless the result is `degraded`. Nothing is reserved."""
 
     usages: tuple[LimitUsage, ...] = ()
     degraded: bool = False
@@ -268,7 +268,7 @@ class Extended:
 
 @dataclass(frozen=True, slots=True)
 class LeaseExpired:
-    """The slot's lease expired or the run is settled: the worker must stop. This scope's counters did not change."""
+    """The worker must stop: its slot's lease expired or the run is settled. The scope's counters did not change."""
 
 
 type AdmissionDecision = Admitted | Rejected

@@ -1,9 +1,9 @@
-"""Plans updates of admission items (pure functions). Each returns one update, or a rejection.
+"""Plans updates of admission items. Each function is pure, and returns one update or a rejection.
 
-An *additive* update, if the item's time is unchanged, has conditions on each limit's sum and the number of slots.
-A *rewriting* update, if the time advances or expired slots are moved, also requires that the dropped buckets and the
-moved slots are unchanged since the read: one condition for each if there are few, otherwise one on the version.
-Both are correct for any write since the read. Concurrent calls conflict only if they change the same attributes.
+If the item's time is unchanged, an update is *additive*: it has conditions on each limit's sum and the number of slots.
+If the time advances or expired slots are moved, an update is *rewriting*: it also requires that the dropped buckets and
+the moved slots are unchanged since the read. If there are many of them, it requires an unchanged version instead. Both
+kinds are correct after any concurrent write. Concurrent calls conflict only if they change the same attributes.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ from atrium.storage.keys import Key
 from atrium.storage.writes import Update
 
 _GUARDED_MAX = 40
-"""Maximum number of dropped buckets with separate conditions: an expression has at most 300 operators and 4 kB."""
+"""Maximum number of dropped buckets with separate conditions. An expression has at most 300 operators and 4 kB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class NewSlot:
 
 @dataclass(frozen=True, slots=True)
 class Plan[Answer]:
-    """An answer, and the update that must succeed for it to be valid. The update is None if no write is needed."""
+    """An answer that is valid after its update has succeeded. The update is None if no write is needed."""
 
     answer: Answer
     update: Update | None = None
@@ -43,7 +43,7 @@ class Plan[Answer]:
 def plan_admission(
     key: Key, item: AdmissionItem, asked: Sequence[LimitIncrement], new: NewSlot
 ) -> Plan[Slot | Rejected]:
-    """Plan the update that counts a turn and adds its slot. There is no update if the run already has its slot."""
+    """Plan the update that counts a turn and adds its slot. If the run already has a slot, no update is needed."""
     standing = item.find(new.name) or rejection(item, asked)
     if standing is not None:
         return Plan(standing)
@@ -61,7 +61,7 @@ def plan_admission(
 
 
 def plan_count(key: Key, item: AdmissionItem, asked: Sequence[LimitIncrement]) -> Plan[int | Rejected]:
-    """Plan the update that counts charges without a slot. The answer is the second in which they are counted."""
+    """Plan the update that adds increments without a slot. The answer is the second in which they are counted."""
     rejected = rejection(item, asked)
     return Plan(rejected) if rejected else Plan(item.at, _counting(item, asked).build(key))
 
@@ -69,7 +69,7 @@ def plan_count(key: Key, item: AdmissionItem, asked: Sequence[LimitIncrement]) -
 def plan_extension(
     key: Key, item: AdmissionItem, name: str, known: Slot, used: Used, asked: Sequence[LimitIncrement]
 ) -> Plan[Slot | Rejected | LeaseExpired]:
-    """Plan the update that settles a run's last call and reserves the next. An already extended slot is returned."""
+    """Plan the update that settles a run's last call and reserves its next call, if the slot is not yet extended."""
     text = item.slots.get(name)
     if text is None:
         return Plan(LeaseExpired())
@@ -101,8 +101,8 @@ def plan_settlement(
 ) -> Update:
     """Plan the update that removes a run's slot and corrects the counters of its day and month to the actual usage.
 
-    Without an `item`, the slot is assumed in `slots` and its second in the window. If `undone`, request and session are
-    subtracted too. The update requires the slot, so no run is settled twice.
+    Without an `item`, the slot is assumed to be in `slots`, and its second to be in the window. If `undone`, the
+    request and the session are also subtracted. The update requires the slot, so no run is settled twice.
     """
     update = ItemUpdate()
     path = f"slots.{name}" if item is None or name in item.slots else f"late.{name}"
@@ -134,7 +134,7 @@ def plan_renewal(key: Key, name: str, slot: Slot, now: float) -> Update:
 
 
 def plan_return(key: Key, asked: Sequence[LimitIncrement], second: int, item: AdmissionItem) -> Update | None:
-    """Plan the update that subtracts a charge without a slot, once. None if the charge has left the window."""
+    """Plan the update that undoes `plan_count` at most once. Return None if the amounts have left the window."""
     if not item.counts_in_window(second):
         return None
     update = ItemUpdate()
@@ -147,7 +147,7 @@ def plan_return(key: Key, asked: Sequence[LimitIncrement], second: int, item: Ad
 
 
 def plan_time(key: Key, item: AdmissionItem, **attributes: str) -> Update:
-    """Plan the update that sets the item's time to `item.at`, and sets some attributes."""
+    """Plan the update that sets the item's time to `item.at` and sets the given attributes."""
     update = _counting(item, ())
     if item.time == item.at:
         update.set("at", item.at)
@@ -165,10 +165,10 @@ def _counting(
     returned: Mapping[str, int] | None = None,
     dated: int | None = None,
 ) -> ItemUpdate:
-    """Begin the update that counts charges, with the condition that no limit is exceeded after it.
+    """Return an unfinished update that adds increments, on the condition that no limit is exceeded.
 
-    If the item's time advances, buckets outside the window are dropped. `returned`: amounts to subtract, by attribute.
-    `dated`: a second of the day and month to count in, if not those of `item.at`. `first`: slots of a new item.
+    If the item's time advances, buckets outside the window are dropped. `returned` contains amounts to subtract, by
+    attribute. `dated` selects the day and month (default: those of `item.at`). `first` contains a new item's slots.
     """
     update, less, rewritten = ItemUpdate(), Counter(returned or {}), dict[str, int]()
     moved = item.expired if move_expired else []
@@ -194,7 +194,7 @@ def _counting(
 
 
 def _drop(update: ItemUpdate, item: AdmissionItem, less: Counter[str]) -> dict[str, int]:
-    """Drop unchanged buckets that left the window, add them to `less`, and return the amounts left, by attribute."""
+    """Drop the buckets that left the window, and add their amounts to `less`. Return the new amounts by attribute."""
     rewritten, dropped = dict[str, int](), list[tuple[int, str, str, int]]()
     if item.is_ahead:
         for _, letter, attribute, amount in item.buckets:
@@ -245,7 +245,7 @@ def _require_limits(
 def _count(
     update: ItemUpdate, at: int, asked: Sequence[LimitIncrement], rewritten: dict[str, int], dated: int | None = None
 ) -> None:
-    """Add charges to their counters, in the day and month of `dated` (by default of `at`)."""
+    """Add increments to their counters, and write the rewritten buckets. `dated` selects the day and month."""
     for charge in asked:
         definition, amount = charge.definition, charge.amount
         if definition.span == "minute":

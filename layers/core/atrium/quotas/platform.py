@@ -2,8 +2,8 @@
 
     CONCURRENCY#<n>   SLOTS   slots {<run>: lease expiry}     n = 0 … N-1, each in a separate partition
 
-Each of N items (at most 100) has a share of about 12 slots or more. A run takes a slot in the item selected by the hash
-of its id, or, if that is full, in any item with a free slot. If there is none, the process rejects turns for 1 s
+Each of the N items (at most 100) has a share of about 12 slots or more. A run acquires a slot in the item selected by
+the hash of its id or, if this item is full, in another item. If all items are full, the process rejects turns for 1 s
 without a table call. A reservation contains the number of its item, because N changes with the limit.
 """
 
@@ -24,7 +24,7 @@ from atrium.storage.table import PlatformTable
 
 SHARE = 12
 ITEMS_MAX = 100
-"""Maximum number of items, because one batch reads at most 100 items. A larger limit has larger shares."""
+"""Maximum number of items, because one batch reads at most 100 items. With a larger limit, items have more slots."""
 _FULL_SECONDS = 1.0
 _ITEMS_ASKED = 6
 _TAKE_ATTEMPTS = 3
@@ -32,7 +32,7 @@ _TAKE_ATTEMPTS = 3
 
 @dataclass(slots=True)
 class PlatformLimit:
-    """Counts concurrent turns against `maximum`. One object per process: it caches a full platform for one second."""
+    """Counts concurrent turns against `maximum`. Use one object per process; it caches a full platform for 1 s."""
 
     table: PlatformTable
     maximum: int
@@ -49,7 +49,7 @@ class PlatformLimit:
         return whole + (item < rest)
 
     def admit(self, run_id: RunId) -> int | Rejected:
-        """Acquire a slot and return the number of its item. Idempotent by run."""
+        """Acquire a slot and return the number of its item, or return a rejection. Idempotent for each run."""
         rejected = self.rejection()
         if rejected is not None:
             return rejected
@@ -99,7 +99,7 @@ class PlatformLimit:
                 self.release(run_id, item)
 
     def _take(self, item: int, name: str) -> bool:
-        """Acquire a slot of an item, in a full item by replacing expired slots. Return False if none is free."""
+        """Acquire a slot in an item. In a full item, remove expired slots first. Return False if no slot is free."""
         found: Mapping[str, Any] | None = None
         for _ in range(_TAKE_ATTEMPTS):
             update, takes = self._taking(self.share(item), name, found)
@@ -113,7 +113,7 @@ class PlatformLimit:
         return False
 
     def _taking(self, share: int, name: str, found: Mapping[str, Any] | None) -> tuple[ItemUpdate | None, bool]:
-        """Return the write for an item (None if full), and whether it acquires a slot or only removes expired ones."""
+        """Return the update of an item (None if it is full), and whether the update acquires a slot."""
         update, path, room = ItemUpdate(), f"slots.{name}", share
         if found is not None and not found:
             update.require("attribute_not_exists({0})", "slots")

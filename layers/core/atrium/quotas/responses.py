@@ -21,7 +21,7 @@ _PERIODS = {"minute": " per minute", "day": " per day", "month": " per month", "
 
 
 def rate_limit_headers(decision: Admitted | Recorded | Rejected, now: float) -> dict[str, str]:
-    """Return a decision's headers at `now` (epoch seconds). `X-Atrium-Degraded: limits` if it could not be counted."""
+    """Return a decision's headers at `now` (epoch seconds). A degraded decision has `X-Atrium-Degraded: limits`."""
     found: dict[str, str] = {}
     usages = _true_for(decision) if isinstance(decision, Rejected) else decision.usages
     if usages:
@@ -38,7 +38,7 @@ def rate_limit_headers(decision: Admitted | Recorded | Rejected, now: float) -> 
 def limit_error(rejected: Rejected, now: datetime) -> LimitReached:
     """Return a rejection's error (status 429): `RATE_LIMITED`, `CONCURRENCY_LIMITED` or `QUOTA_EXCEEDED`.
 
-    It is not retryable if the limit does not reset, or the call is larger than the whole limit.
+    The error is not retryable if the limit does not reset, or if the call is larger than the whole limit.
     """
     span = "slots" if rejected.limit == "platform_concurrency" else DEFINITIONS[rejected.limit].span
     maximum = show_limit(rejected.limit, rejected.max)
@@ -60,13 +60,13 @@ def limit_error(rejected: Rejected, now: datetime) -> LimitReached:
 
 
 def full_session(used: int, maximum: int) -> Rejected:
-    """Return the rejection of a message in a session that has the maximum number of messages. It does not reset."""
+    """Return the rejection of a message in a session that has the maximum number of messages."""
     usage = LimitUsage("messages_per_session", "session", used, maximum, None)
     return Rejected("messages_per_session", "session", used, maximum, None, None, (usage,))
 
 
 def _true_for(rejected: Rejected) -> tuple[LimitUsage, ...]:
-    """Return the usages. The rejecting limit resets when enough of it is free, not when its next bucket expires."""
+    """Return the usages of a rejection. For the exceeded limit, the reset time is when the request fits again."""
     bound = (rejected.limit, rejected.scope)
     return tuple(
         replace(each, resets_at=rejected.resets_at)

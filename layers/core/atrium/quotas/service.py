@@ -1,4 +1,4 @@
-"""The quota service for all callers: admits, extends, renews and settles runs, and counts sessions and tool calls."""
+"""The quota service. It admits, extends, renews and settles runs, and counts sessions and tool calls."""
 
 import random
 import time
@@ -50,10 +50,10 @@ type Items = Mapping[str, AdmissionItem]
 
 @dataclass(frozen=True, slots=True)
 class QuotaService:
-    """Applies the limits of one tenant. The `scopes` of a call are its user or key, its agent, and last the tenant.
+    """Applies one tenant's limits. The `scopes` of a call are its user or API key, its agent and the tenant (last).
 
-    With `minutes_open`, if the table does not respond, requests to which only limits per minute apply are admitted.
-    `on_failure` is called with the error if an undo fails; the sweeper repeats the undo.
+    With `minutes_open`, requests that have only limits per minute are admitted while the table does not respond.
+    `on_failure` is called with the error if an undo fails. The sweeper later releases the remaining slots.
     """
 
     table: TenantTable
@@ -75,10 +75,10 @@ class QuotaService:
     def admit(
         self, request: AdmissionRequest, scopes: Sequence[ScopeLimits], items: Items | None = None
     ) -> AdmissionDecision:
-        """Admit a turn under all limits, or reject it. Idempotent by run. `items` are items that were already read.
+        """Admit a turn under all limits, or reject it. Idempotent for each run. `items`: admission items already read.
 
         Costs one write for each scope and one for the platform limit; no write if the read shows a rejection.
-        Raises `Unavailable` if the table does not respond, unless `minutes_open` applies: the turn is then degraded.
+        Raises `Unavailable` if the table does not respond. If `minutes_open` applies, the turn is admitted as degraded.
         """
         try:
             return self._admit(request, scopes, items)
@@ -100,7 +100,7 @@ class QuotaService:
     def _attempt(
         self, request: AdmissionRequest, scopes: Sequence[ScopeLimits], items: Items
     ) -> tuple[AdmissionDecision, bool]:
-        """Admit a turn based on the items as read. Also return whether a rejection may be temporary (see `_take`)."""
+        """Admit a turn, starting from `items`. Also return whether a rejection may be temporary (see `_take`)."""
         fitted = self.dry_run(request, scopes, items)
         if isinstance(fitted, Rejected):
             self._release(request.run_id, _held(request.run_id, items))
@@ -111,7 +111,7 @@ class QuotaService:
     def dry_run(
         self, request: AdmissionRequest, scopes: Sequence[ScopeLimits], items: Items, *, with_platform: bool = False
     ) -> AdmissionRequest | Rejected:
-        """Return a turn's reservation, or the rejection, without a write. `with_platform` reads the platform limit."""
+        """Return the request that would be admitted, or its rejection. `with_platform` reads the platform limit."""
         fitted = decisions.fit(request, _open(request.run_id, scopes, items), decisions.turn_charges)
         if isinstance(fitted, Rejected) or self.platform is None:
             return fitted
@@ -120,9 +120,9 @@ class QuotaService:
     def _take(
         self, request: AdmissionRequest, scopes: Sequence[ScopeLimits], items: Items
     ) -> tuple[AdmissionDecision, bool]:
-        """Acquire a slot in each scope's item, or release the acquired slots and return the rejection over all scopes.
+        """Acquire a slot in each scope's item. If a scope rejects the turn, release the slots and return the rejection.
 
-        Also return whether the rejection may be temporary: other slots are under 1 s old, or a shorter answer may fit.
+        Also return whether a rejection may be temporary: a slot is less than 1 s old, or a shorter answer may fit.
         """
         latest = dict(items)
         slots: dict[str, Slot] = {}
@@ -152,7 +152,7 @@ class QuotaService:
     def _carry_out[Answer](
         self, item: AdmissionItem, plan: Callable[[AdmissionItem], Plan[Answer]]
     ) -> tuple[Answer, AdmissionItem]:
-        """Plan and write until a write succeeds or none is needed. Return the answer and the item it is based on."""
+        """Plan and write until a write succeeds or is not needed. Return the answer and the item used to plan it."""
         for _ in range(ATTEMPTS_MAX):
             planned = plan(item)
             found = self.store.apply(planned.update) if planned.update else None
@@ -167,7 +167,7 @@ class QuotaService:
         """Settle a run's usage so far and reserve its next model call, described by `request`.
 
         Idempotent for the same reservation. Costs one read for all scopes and one write for each. Only limits on tokens
-        and money are checked. After a rejection some scopes may be extended; the settlement corrects them.
+        and money are checked. After a rejection, some scopes may be extended; the settlement corrects their counters.
         """
         if not reservation.recorded:
             return Extended(reservation.advanced(used, request))
@@ -226,9 +226,9 @@ class QuotaService:
         return True  # the worker is extending the reservation, which also renews the lease
 
     def settle(self, reservation: Reservation, used: Used) -> bool:
-        """Remove a run's slots and count its actual usage. Return False if the tenant's item has no such slot.
+        """Remove a run's slots and count its actual usage. Return False if the run has no slot in the tenant's item.
 
-        Call it for every outcome of a run, after its ledger entry is written and the run is closed. Idempotent.
+        Must be called for every outcome of a run, after its ledger entry is written and the run is closed. Idempotent.
         """
         return self._settle(reservation, used, undone=False)
 
@@ -247,7 +247,7 @@ class QuotaService:
         return settled
 
     def settle_slot(self, scope_id: str, name: str, slot: Slot, used: Used, *, undone: bool = False) -> bool:
-        """Settle one scope's slot by its name. Return False if it is already settled."""
+        """Settle the slot with this name in one scope's item. Return False if the slot is already settled."""
         key = keys.admission(scope_id)
         item: AdmissionItem | None = None
         for _ in range(ATTEMPTS_MAX):
@@ -261,7 +261,7 @@ class QuotaService:
         raise Unavailable(internal="a slot was changed concurrently in every attempt", retry_after_seconds=1)
 
     def find(self, reservation: Reservation) -> Reservation | None:
-        """Read the current slots of a reservation, to take a run over. Return None if the tenant's slot is settled."""
+        """Read the current slots of a reservation. Return None if the tenant's slot is already settled."""
         name = slot_name(reservation.run_id)
         items = self.store.read(keys.admission(scope_id) for scope_id in reservation.slots)
         found = {scope_id: items[keys.admission(scope_id)].find(name) for scope_id in reservation.slots}
@@ -274,7 +274,7 @@ class QuotaService:
     ) -> Recorded | Rejected:
         """Write a session's record and count it against `sessions_per_day`, in one transaction.
 
-        `record` must have the condition that it is new, so that a retry is counted once. Raises `Unavailable`.
+        `record` must require that the session does not exist, so that a retry is counted once. Raises `Unavailable`.
         """
         asked = {each.id: _SESSION_CHARGES(each) for each in scopes}
         for _ in range(ATTEMPTS_MAX):
@@ -329,7 +329,7 @@ class QuotaService:
         return Recorded(tuple(shown))
 
     def _uncount(self, counted: Sequence[tuple[Key, Sequence[decisions.LimitIncrement], int]]) -> None:
-        """Subtract a tool call that was just counted. If another write happens first, the call remains counted."""
+        """Subtract a tool call that was just counted. After a concurrent write, the call remains counted."""
         try:
             for key, asked, second in counted:
                 update = planning.plan_return(key, asked, second, self.store.read([key])[key])
@@ -347,7 +347,7 @@ class QuotaService:
                 self.on_failure(failure)
 
     def _undo(self, run_id: RunId, scopes: Sequence[ScopeLimits]) -> None:
-        """Release slots of writes whose reply was lost. If that fails, the sweeper releases them or they expire."""
+        """Release slots whose write may have succeeded without a reply. If this fails, their leases expire."""
         try:
             self._release(run_id, _held(run_id, self.read(scopes)))
             if self.platform is not None:
@@ -366,7 +366,7 @@ def _seen(scopes: Sequence[ScopeLimits], items: Items) -> decisions.Seen:
 
 
 def _open(run_id: RunId, scopes: Sequence[ScopeLimits], items: Items) -> decisions.Seen:
-    """Return the scopes in which the run has no slot yet."""
+    """Return the items and limits of the scopes in which the run has no slot."""
     return [(item, scope) for item, scope in _seen(scopes, items) if item.find(slot_name(run_id)) is None]
 
 
@@ -381,6 +381,6 @@ def _recorded(
 def _without_unused(
     reservation: Reservation, used: Used, scopes: Sequence[ScopeLimits], items: Items
 ) -> list[tuple[AdmissionItem, ScopeLimits]]:
-    """Return the scopes' items without the unused reservation. An item without the run's slot is returned unchanged."""
+    """Return the scopes' items without the run's unused reservation. An item without the run's slot is unchanged."""
     found = [(items[each.id], items[each.id].find(slot_name(reservation.run_id)), each) for each in scopes]
     return [(decisions.without_unused(item, slot, used) if slot else item, scope) for item, slot, scope in found]

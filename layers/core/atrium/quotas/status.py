@@ -51,7 +51,7 @@ class LimitsStatus:
 
 
 def read_status(table: TenantTable, clock: Clock, principal: Principal | None = None) -> LimitsStatus:
-    """Return the limits of a tenant and a principal (two batch reads). Raise `NotFound` if there is no such tenant."""
+    """Return the limits of a tenant and a principal. Raise `NotFound` for an unknown tenant. Costs two batch reads."""
     place = principal_place(principal) if principal else None
     found = table.batch_get([keys.tenant(), keys.counts(), *([place] if place else [])])
     tenant = found.get(keys.tenant())

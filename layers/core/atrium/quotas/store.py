@@ -39,7 +39,7 @@ class AdmissionStore:
         return AdmissionItem(attributes, self.now())
 
     def apply(self, update: Update) -> AdmissionItem | None:
-        """Write an update. Return None on success, the current item after a failed condition or a conflict."""
+        """Write an update. Return None on success, or the current item after a failed condition or a conflict."""
         try:
             self.table.write(update)
         except ConditionFailed as failed:
@@ -49,7 +49,7 @@ class AdmissionStore:
         return None
 
     def set_back(self, items: Mapping[Key, AdmissionItem]) -> None:
-        """Set back the time of items that are too far ahead, after a rejection, which writes no other update."""
+        """Set back the time of items that are too far ahead. Called after a rejection, which makes no other write."""
         for key, item in items.items():
             if item.is_ahead:
                 self.apply(plan_time(key, item))
@@ -61,12 +61,12 @@ class AdmissionStore:
         return {TENANT if name == "TENANT" else name: self.item(item) for name, item in current.items()}
 
     def old_scopes(self) -> set[str]:
-        """Return the users, keys and agents counted in the previous layout. A rebuild creates their items."""
+        """Return the users, API keys and agents with counters in the previous layout. A rebuild creates their items."""
         tenant = self.table.get(keys.tenant()) or {}
         return {*tenant.get("residents", ()), *(str(item["sk"]) for item in self._query(keys.OLD_ADMISSIONS))}
 
     def remove_old(self) -> None:
-        """Delete the items of the previous layout: several per tenant, and a separate partition for others."""
+        """Delete the items of the previous layout: several items of the tenant, and one partition for other scopes."""
         old = [Key(keys.admissions(), str(item["sk"])) for item in self._query(keys.admissions())]
         apart = [Key(keys.OLD_ADMISSIONS, str(item["sk"])) for item in self._query(keys.OLD_ADMISSIONS)]
         self.table.delete_all([*(key for key in old if is_old(key.sort)), *apart])
@@ -82,13 +82,13 @@ class AdmissionStore:
             self.table.write(update.build(keys.admission(scope_id)))
 
     def session_mark(self, session_id: SessionId, counted: Mapping[str, int]) -> Put:
-        """Return the record of when each item counted a session (in seconds). It remains if the session is deleted."""
+        """Return the write that stores the second in which each scope counted a session. Rebuilds read this record."""
         second = counted.get(TENANT, int(self.now()))
         item = {"c": {name or "tenant": at for name, at in counted.items()}, "ttl": second + _SESSION_MARK_SECONDS}
         return Put(keys.begun(moment(second).date().isoformat(), session_id), item, ANY)
 
     def read_session_marks(self, day: date) -> Iterator[Mapping[str, int]]:
-        """Yield, for each session of a UTC day created without a turn, the second in which each scope counted it."""
+        """Yield the records of `session_mark` for a UTC day: the second in which each scope counted a session."""
         for item in self._query(keys.begun_day(day.isoformat())):
             yield {TENANT if name == "tenant" else name: at for name, at in item["c"].items()}
 
@@ -106,7 +106,7 @@ class AdmissionStore:
 
 
 def is_old(sort: str) -> bool:
-    """Return whether an admission item has the previous layout, in which a tenant had several items."""
+    """Return whether a sort key is from the previous layout, in which a tenant had several admission items."""
     return sort.isdigit()
 
 

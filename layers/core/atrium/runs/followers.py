@@ -1,10 +1,11 @@
-"""Limits how many calls of a tenant follow run events at the same time. Each of them occupies a chat container.
+"""Limits how many calls of a tenant follow run events at the same time. Each such call occupies a chat container.
 
 One item in the tenant's partition, separate from the admission items, maps followers to the end of their leases. A
-follower renews its lease while it follows, and removes itself at its end. If its function crashes, it is counted until
-its lease expires. A follower is added by one conditional write, so the limit is exact under concurrency.
+follower renews its lease during the call, and is removed when the call ends. After a crash of the function, a follower
+is counted until its lease expires. A follower is added by one conditional write, so the limit is exact under
+concurrency.
 
-    take 1 write (2 the first time, or if leases of others have expired); renew 1 write in 20 s; release 1 write
+    take 1 write (2 for the first follower, or if other leases have expired); renew 1 write every 20 s; release 1 write
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class FollowerLimit:
         raise Unavailable(internal="followers were changed concurrently in every attempt", retry_after_seconds=1)
 
     def renew(self, name: str) -> bool:
-        """Extend a lease. Return False if the lease expired and another follower replaced it."""
+        """Extend a follower's lease. Return False if the lease expired and another follower replaced this one."""
         now = epoch_seconds(self.clock())
         values = {"ends": now + LEASE_SECONDS, "ttl": now + _KEPT_SECONDS}
         change = f"SET #slots.#{name} = :ends, #ttl = :ttl"
@@ -80,7 +81,7 @@ class FollowerLimit:
         return True
 
     def release(self, name: str) -> None:
-        """Remove a follower. If the table cannot be written, its lease expires."""
+        """Remove a follower. If the write fails, the follower is counted until its lease expires."""
         present = f"attribute_exists(#slots.#{name})"
         with suppress(ConditionFailed, Unavailable):
             self.table.write(Update(keys.followers(), f"REMOVE #slots.#{name}", present))
@@ -96,7 +97,7 @@ class FollowerLimit:
         if over:
             change += " REMOVE " + ", ".join(f"#slots.#{each}" for each in over)
         unchanged = "".join(f" AND #slots.#{each} = :{each}" for each in over)
-        # The second part of the condition: the SDK repeats a write whose reply was lost.
+        # The second part of the condition is needed because the SDK repeats a write whose reply was lost.
         condition = f"(size(#slots) < :room{unchanged}) OR attribute_exists(#slots.#{name})"
         values = {"ends": now + LEASE_SECONDS, "ttl": now + _KEPT_SECONDS, "room": self.maximum + len(over), **over}
         return Update(keys.followers(), change, condition, values)
@@ -119,7 +120,7 @@ class FollowerLimit:
 
 @dataclass(slots=True)
 class Follower:
-    """A client connection that follows a run's events, and its lease in the follower limit."""
+    """A call that follows a run's events, with its lease in the follower limit."""
 
     limit: FollowerLimit
     name: str

@@ -1,8 +1,8 @@
 """Converts runs to items and back. `question`, `outcome` and events are payloads; the other fields are plain
 attributes.
 
-A payload is compressed JSON. Up to 32 kB it is stored in the item, above that in S3. Compression also saves write units
-(1 kB each), because an answer and its events contain the same text.
+A payload is compressed JSON. A payload of up to 32 kB is stored in the item, and a larger payload in S3. Compression
+also saves write units (1 kB each), because an answer and its events contain the same text.
 """
 
 import json
@@ -68,7 +68,7 @@ def outcome_content(outcome: Outcome) -> dict[str, Any]:
 
 
 def closing_attributes(outcome: Outcome, at: datetime) -> dict[str, Any]:
-    """Return the attributes that are set when a run ends, without the content of the outcome."""
+    """Return the attributes that are set when a run ends, except the payload."""
     error = outcome.error
     return {
         "status": outcome.status,
@@ -173,10 +173,10 @@ def unpack(raw: bytes) -> Any:
 
 
 def store_payload(blobs: TenantBlobs, name: str, reference: str, content: object) -> dict[str, Any]:
-    """Return the attributes that store a content under `name`. Large content is first written to S3.
+    """Return the attributes that store content under `name`. Large content is first written to S3.
 
     The reference ends with the hash of the content. A retry therefore writes the same blob, and a worker and the
-    sweeper that write different content for the same item do not overwrite each other.
+    sweeper that write different content for the same item write different blobs.
     """
     raw = pack(content)
     if len(raw) <= INLINE_BYTES_MAX:
@@ -187,7 +187,7 @@ def store_payload(blobs: TenantBlobs, name: str, reference: str, content: object
 
 
 def load_payload(blobs: TenantBlobs, name: str, item: Mapping[str, Any]) -> Any:
-    """Return the content that `store_payload` stored, or None. Raise `BlobGone` if its blob was deleted."""
+    """Return the content that `store_payload` stored, or None if there is none. Raise `BlobGone` for a deleted blob."""
     if name in item:
         return unpack(item[name])
     if f"{name}{_REFERENCE}" in item:
@@ -221,7 +221,7 @@ def encode_events(events: tuple[RunEvent, ...] | list[RunEvent]) -> list[list[An
 def decode_events(data: list[list[Any]]) -> tuple[RunEvent, ...]:
     """Decode the events that `encode_events` returned.
 
-    Content written by a model is normalised again, because some events were stored before that was introduced.
+    Content from a model is normalised again, because older events were stored without normalisation.
     """
     return tuple(
         RunEvent(sequence, kind, clean_json(fields, depth_max=_EVENT_DEPTH_MAX)[0]) for sequence, kind, fields in data
@@ -244,7 +244,7 @@ def encode_block(block: Block) -> dict[str, Any]:
 
 
 def decode_block(data: object) -> Block:
-    """Decode a block. Stored data may be invalid; it is repaired so that a session can always be read.
+    """Decode a block. Invalid stored data is repaired, so that a session can always be read.
 
     A block of an unknown type is replaced by the text `UNREADABLE`. A field of the wrong type becomes empty.
     """

@@ -1,8 +1,8 @@
 """The run model: messages, spend, outcome and events.
 
-A run starts with the user's message and a lease. One conditional write, by the worker or by the sweeper, ends it with
-all its results. No later write can change the outcome. The events `start`, `usage`, `final` and `error` are derived
-from the run's record, both live and in a replay.
+A run starts with the user's message and a lease. One conditional write, by the worker or by the sweeper, ends the run
+and stores all its results. No later write can change the outcome. The events `start`, `usage`, `final` and `error` are
+derived from the run's record, both live and in a replay.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,12 +25,12 @@ RUN_LEASE_SECONDS = 45
 RENEW_SECONDS = 15
 CANCEL_POLL_SECONDS = 4
 STEP_SEPARATOR = "\n\n"
-"""Separates the texts of the model calls of one answer."""
+"""The separator between the texts of the model calls of one answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message of a session. The role `tool` contains the results of the assistant's preceding tool calls."""
+    """A message of a session. With the role `tool`, it has the results of the preceding tool calls."""
 
     id: MessageId
     role: MessageRole
@@ -64,7 +64,7 @@ class Spend:
 class RunError:
     """The error of a failed run: its public code and detail.
 
-    `retryable` None means the default of the code. `retry_after_seconds` is counted from the end of the run.
+    If `retryable` is None, the default of the code applies. `retry_after_seconds` is counted from the end of the run.
     """
 
     code: str
@@ -102,8 +102,8 @@ class RunEvent:
 class Outcome:
     """The result of an ended run. `tail` contains the events that are not stored in a batch.
 
-    `swept` means that the sweeper wrote the outcome for a failed worker; the client may have received events that were
-    not stored. `mark` identifies an outcome, so that a repeated commit can be recognised.
+    `swept` means that the sweeper wrote the outcome because the worker failed. The client may then have received events
+    that were not stored. `mark` identifies an outcome, so that a repeated commit can be recognised.
     """
 
     status: RunStatus
@@ -124,7 +124,7 @@ class Outcome:
 class Run:
     """The record of a turn. `owner` is the principal that started it; `outcome` is None while the run is open.
 
-    `reservation` is the reservation of its admission; its slots may have newer data.
+    `reservation` is the reservation made at the admission. The slots in the admission items may be newer.
     """
 
     id: RunId
@@ -179,7 +179,7 @@ def start_event(run: Run) -> RunEvent:
 
 
 def error_event(run_id: RunId, sequence: int, error: AtriumError | RunError) -> RunEvent:
-    """Return the `error` event that ends the stream of a failed run. `read_error` reads it."""
+    """Return the `error` event that ends the stream of a failed run. `read_error` parses this event."""
     shown = error if isinstance(error, RunError) else RunError.of(error)
     fields = {name: value for name, value in asdict(shown).items() if value is not None}
     return RunEvent(sequence, "error", {"run_id": run_id, **fields})
@@ -231,6 +231,6 @@ def answer_id(messages: Sequence[Message]) -> str | None:
 
 
 def answer_text(messages: Sequence[Message]) -> str:
-    """Return the whole text of the answer as it was streamed. Steps are separated by an empty line."""
+    """Return the whole text of the answer, as it was streamed. An empty line separates the texts of model calls."""
     texts = (message.text for message in messages if message.role == "assistant")
     return STEP_SEPARATOR.join(text for text in texts if text)

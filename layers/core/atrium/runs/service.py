@@ -1,4 +1,4 @@
-"""Runs that a caller may see: the caller's runs, or with the scope `admin` all runs of the tenant."""
+"""Runs that a caller may see: the caller's runs or, with the scope `admin`, all runs of the tenant."""
 
 from dataclasses import dataclass
 
@@ -18,14 +18,14 @@ class RunService:
     runs: RunStore
 
     def get(self, run_id: str) -> Run:
-        """Return a run. Raise `NotFound` if it does not exist or the caller may not see it."""
+        """Return a run. Raise `NotFound` if the run does not exist or the caller may not see it."""
         run = self.runs.get(RunId(run_id)) if is_id(run_id, "run") else None
         if run is None or not self._may_see(run):
             raise NotFound("Run not found.")
         return run
 
     def cancel(self, run_id: str) -> Run:
-        """Request the cancellation of a run. Its worker stops within seconds. An ended run is not changed."""
+        """Request the cancellation of a run. The worker stops within seconds. A run that has ended is not changed."""
         run = self.get(run_id)
         if not run.is_open:
             return run

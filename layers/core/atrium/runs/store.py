@@ -2,8 +2,8 @@
 
 A run is created by one put, renewed by its worker, and ended by one conditional update. Events are stored in batches,
 so that a client can reconnect. The key of a batch is its last sequence number, so the events after number n are found
-by `sort > n`. The first event and the last events are not stored. They are derived from the run itself, so they are
-always consistent with it.
+by `sort > n`. The first event and the last events are not stored. They are derived from the run's item, so they are
+always consistent with the item.
 """
 
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ BATCH_EVENTS_MAX = 400
 
 
 class LeaseLost(Exception):
-    """The run no longer belongs to this worker, because the sweeper or a deletion ended it."""
+    """The run no longer belongs to this worker, because the run was taken over by the sweeper, ended or deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class RunStore:
     def renew(self, run_id: RunId, *, now: datetime, spend: Spend) -> bool:
         """Extend the lease, store the usage so far, and return whether cancellation was requested.
 
-        Raises `LeaseLost` if the run has ended, or the sweeper is ending it.
+        Raises `LeaseLost` if the run has ended or the sweeper has taken it over.
         """
         lease = epoch_seconds(now + timedelta(seconds=RUN_LEASE_SECONDS))
         values = {**_RUNNING, "lease": lease, "spend": spend_attribute(spend)}
@@ -86,7 +86,7 @@ class RunStore:
         return bool(item.get("cancel"))
 
     def note_reservation(self, reservation: Reservation, *, spend: Spend) -> bool:
-        """Store the reservation of the next model call in the run's item, for a run that no admission item records.
+        """Store the reservation of the next model call in the run's item, for a run that no admission item counts.
 
         Returns False if the run no longer belongs to this worker.
         """
@@ -99,14 +99,14 @@ class RunStore:
         return True
 
     def is_cancelled(self, run_id: RunId) -> bool:
-        """Return whether cancellation was requested. Costs one read. Raises `LeaseLost` like `renew`."""
+        """Return whether cancellation was requested. Costs one read. Raises `LeaseLost` (see `renew`)."""
         item = self.table.get(keys.run(run_id))
         if item is None or item["status"] != "running" or "swept_by" in item:
             raise LeaseLost
         return bool(item.get("cancel"))
 
     def request_cancel(self, run_id: RunId) -> Run | None:
-        """Request the cancellation of an open run. An ended run is not changed.
+        """Request the cancellation of an open run. A run that has ended is not changed.
 
         Returns the run, or None if it does not exist.
         """
@@ -117,10 +117,9 @@ class RunStore:
             return self.get(run_id)
 
     def take_over(self, run_id: RunId, *, now: datetime) -> Run | None:
-        """Take a run over from a worker whose lease has expired. That worker can then neither renew nor end it.
-        Idempotent.
+        """Take over a run whose lease has expired. Its worker can then neither renew nor end the run. Idempotent.
 
-        Returns the run, or None if its lease is valid or it has ended.
+        Returns the run, or None if the lease is valid or the run has ended.
         """
         values = {**_RUNNING, "now": epoch_seconds(now), "at": format_time(now)}
         condition = f"{_OPEN} AND #lease < :now"
@@ -130,10 +129,10 @@ class RunStore:
             return None
 
     def end(self, run_id: RunId, outcome: Outcome, *, at: datetime) -> bool:
-        """Write the outcome of a run once. Return False if it has ended or another process has taken it over.
+        """Write the outcome of a run once. Return False if the run has ended or was taken over by another process.
 
-        An outcome written by the worker requires that the run was not taken over. An outcome written by the sweeper
-        requires that the sweeper has taken it over.
+        The worker can write an outcome only before the run is taken over, and the sweeper only after it has taken over
+        the run. Idempotent for the same outcome.
         """
         content = store_payload(self.blobs, "outcome", f"runs/{run_id}/outcome", outcome_content(outcome))
         attributes = closing_attributes(outcome, at) | content
@@ -188,9 +187,7 @@ class RunStore:
 
 @dataclass(slots=True)
 class EventLog:
-    """Collects the events of a run and stores them in batches: two seconds after the last batch, or after 400
-    events.
-    """
+    """Collects the events of a run and stores them in batches, two seconds after the last batch or after 400 events."""
 
     table: TenantTable
     blobs: TenantBlobs
@@ -215,7 +212,7 @@ class EventLog:
             self.flushed_at = now
 
     def flush(self, now: datetime) -> None:
-        """Store the pending events as one batch. If a write fails, its events are stored again in the next batch."""
+        """Store the pending events as one batch. If the write fails, the events remain pending for the next batch."""
         last = self.pending[-1].sequence
         item = store_payload(self.blobs, "events", f"runs/{self.run_id}/events/{last}", encode_events(self.pending))
         item |= {"last": last, "ttl": epoch_seconds(now + timedelta(days=KEPT_DAYS))}
@@ -224,7 +221,7 @@ class EventLog:
         self.flushed_at = now
 
     def take_tail(self) -> tuple[RunEvent, ...]:
-        """Return the events that were not stored. They are stored in the run's item."""
+        """Remove and return the pending events. The caller stores them in the run's item."""
         tail = tuple(self.pending)
         self.pending.clear()
         return tail

@@ -14,7 +14,7 @@ USAGE_DAYS = 92
 
 @dataclass(frozen=True, slots=True)
 class LiveTurn:
-    """The run that occupies the session. If the run's lease is valid, the run is still executing."""
+    """The run that occupies a session. The run is executing if its lease is valid."""
 
     run_id: RunId
     opened_at: datetime
@@ -25,8 +25,8 @@ class Session:
     """A conversation. `owner` is the principal that created it. `turn_count` is the number of user messages.
 
     A session with `is_deleted` exists only until its runs are removed, and no caller can see it. `usage` contains the
-    usage of its turns by the UTC day on which they ended. `listed_at` is its position in the lists, at most five
-    minutes before `last_active_at`; it is None if the session was not read from the table.
+    usage of the session's turns by the UTC day on which they ended. `listed_at` is the session's position in the lists,
+    at most five minutes before `last_active_at`, or None if the session was not read from the table.
     """
 
     id: SessionId

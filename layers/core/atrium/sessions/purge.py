@@ -1,4 +1,4 @@
-"""Deletes the data of a session: runs, their events and their blobs. It can be repeated after a crash.
+"""Deletes the data of a session: runs, their events and their blobs. The deletion can be repeated after a crash.
 
 Blobs are deleted before the item that refers to them, and events before their run. A repeated call can therefore find
 the remaining data.

@@ -1,5 +1,6 @@
-"""Sessions that a caller may see: the caller's sessions, or with the scope `admin` all sessions of the tenant. Other
-sessions raise `NotFound`.
+"""Sessions that a caller may see: the caller's sessions or, with the scope `admin`, all sessions of the tenant.
+
+For other sessions, `NotFound` is raised.
 """
 
 import json
@@ -47,7 +48,7 @@ class SessionService:
         metadata: Mapping[str, Any],
         end_user: str = "",
     ) -> tuple[Session, Recorded | Rejected]:
-        """Create an empty session with the write that counts it. If that write is rejected, no session is created."""
+        """Create an empty session. `record` writes and counts the session; after a rejection, no session exists."""
         now = self.clock()
         session = Session(
             id=mint_session_id(now),
@@ -79,13 +80,13 @@ class SessionService:
         return owner == self.context.owner or self.context.principal.sees_all
 
     def list(self, page: PageRequest) -> Page[Session]:
-        """List the sessions that the caller may see, by last activity, newest first."""
+        """List the sessions that the caller may see, ordered by last activity, newest first."""
         if self.context.principal.sees_all:
             return self.sessions.list_all(page)
         return self.sessions.list_by_owner(self.context.owner, page)
 
     def change(self, session_id: str, changes: Mapping[str, Any]) -> Session:
-        """Change the title, agent or metadata. None removes a value."""
+        """Change the title, agent or metadata of a session. None removes a value."""
         session = self.get(session_id)
         stored = {**changes, "metadata": json.dumps(changes["metadata"] or {})} if "metadata" in changes else changes
         changed = self.sessions.change(session.id, stored, now=self.clock()) if changes else session
@@ -119,8 +120,8 @@ class SessionService:
 def _cut(runs: Page[Run], skip: int, limit: int, start: Mapping[str, str] | None) -> Page[tuple[Run, Message]]:
     """Return messages up to the limit and the maximum size of a response, but at least one.
 
-    A position contains the last run that was returned completely, and the number of messages of the next run that were
-    returned.
+    The position of the page contains the last run whose messages were all returned, and the number of returned messages
+    of the next run.
     """
     taken: list[tuple[Run, Message]] = []
     whole, size = start, 0

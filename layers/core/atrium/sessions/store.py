@@ -1,11 +1,12 @@
 """Stores sessions in the table.
 
-A session has one turn at a time. The turn is an attribute of the session item, set and removed by conditional writes.
+A session has one turn at a time. The turn is an attribute of the session item, and is set and removed by conditional
+writes.
 
 Metadata is stored as JSON text, because an item cannot contain floats. A session is marked before it is deleted, so it
 becomes invisible to all callers immediately.
 
-The write that ends a turn adds its usage to the session's usage of that day, so each turn is counted once. Usage is
+The write that ends a turn adds its usage to the session's usage of the day, so each turn is counted once. Usage is
 stored in attributes `u<yymmdd>_<index of the figure>`, about 50 bytes per day. The next turn removes attributes older
 than `USAGE_DAYS`. The position in the lists is updated at most every five minutes, because this update is half of the
 cost of opening a turn.
@@ -35,7 +36,7 @@ _HELD = "#turn.#run = :run"
 _LISTED_INTERVAL = timedelta(minutes=5)
 _LAG_MAX = timedelta(
     days=1
-)  # from a session's list position to the end of its last turn, which the sweeper may have ended
+)  # from a session's list position to the end of its last turn, which the sweeper may end late
 _FETCHES_MAX = 10
 _REMOVED_DAYS_MAX = 7  # maximum per turn, to limit the size of the expression
 _USED = re.compile(r"u(\d{6})_(\d)")
@@ -61,7 +62,7 @@ class SessionStore:
         return session if session and (with_deleted or not session.is_deleted) else None
 
     def change(self, session_id: SessionId, changes: Mapping[str, Any], *, now: datetime) -> Session | None:
-        """Set attributes and return the session, or None if it does not exist. An attribute value of None removes the
+        """Set attributes of a session and return the session, or None if it does not exist. A value of None removes the
         attribute.
         """
         present = {name: value for name, value in changes.items() if value is not None}
@@ -112,7 +113,7 @@ class SessionStore:
         return self._release(ended.session_id, ended.id, expression, {"change": len(ended.messages), **used})
 
     def drop_turn(self, session_id: SessionId, run_id: RunId) -> bool:
-        """Remove a turn that never started, and subtract it from the count. Return False if the session has another
+        """Remove a turn that never started, and decrement the turn count. Return False if the session has another
         turn.
         """
         return self._release(session_id, run_id, "SET #turn_count = #turn_count + :change REMOVE #turn", {"change": -1})
@@ -128,15 +129,15 @@ class SessionStore:
         return True
 
     def list_by_owner(self, owner: str, page: PageRequest) -> Page[Session]:
-        """List the sessions of an owner by last activity, newest first."""
+        """List the sessions of an owner, ordered by last activity, newest first."""
         return self._list(keys.sessions_of(owner), "gsi1", page)
 
     def list_all(self, page: PageRequest) -> Page[Session]:
-        """List the sessions of the tenant by last activity, newest first."""
+        """List the sessions of the tenant, ordered by last activity, newest first."""
         return self._list(keys.all_sessions(), "gsi2", page)
 
     def list_used(self, period: Period, page: PageRequest) -> Page[tuple[str, Figures]]:
-        """List the sessions used in a period, with their usage in it, by last activity, oldest first.
+        """List the sessions used in a period, with their usage in that period, ordered by last activity, oldest first.
 
         Reads the items of all sessions active since the start of the period, with at most `_FETCHES_MAX` reads per
         page. A page may therefore be short and still be followed by another page.
@@ -157,8 +158,8 @@ class SessionStore:
         return Page(found, query.position)
 
     def mark_deleted(self, session_id: SessionId, *, now: datetime) -> bool:
-        """Make the session invisible to all callers. Return False if it does not exist. Its runs are removed
-        afterwards.
+        """Make a session invisible to all callers, before its data is deleted. Return False if the session does not
+        exist.
         """
         expression = "SET #deleted = :now, #gsi2pk = :gsi2pk REMOVE #gsi1pk, #turn"
         values = {"now": format_time(now), "gsi2pk": keys.deleted_sessions()}

@@ -1,4 +1,7 @@
-"""Stores content that is too large for an item in S3, under the tenant's prefix. The item contains a reference."""
+"""Stores content in S3, under the tenant's prefix, if it is too large for a table item.
+
+The table item then contains only a reference to the blob.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ class BlobGone(Exception):
 class Bucket:
     """An S3 client and the name of a bucket. Use it through `TenantBlobs`.
 
-    `may_list` is false if the client's role may not list objects. S3 then returns 403 for a missing object.
+    `may_list` is false if the client's role may not list objects. In that case S3 returns 403 for a missing object.
     """
 
     client: S3Client
@@ -44,7 +47,7 @@ class TenantBlobs:
         self._prefix = f"tenants/{tenant_id}/"
 
     def put(self, reference: str, content: bytes, *, content_type: str = "application/json") -> None:
-        """Store content. Existing content under this reference is replaced."""
+        """Store the content of a blob. Existing content under the same reference is replaced."""
         with translated():
             self._bucket.client.put_object(
                 Bucket=self._bucket.name, Key=self._path(reference), Body=content, ContentType=content_type
@@ -68,10 +71,10 @@ class TenantBlobs:
             self._bucket.client.delete_object(Bucket=self._bucket.name, Key=self._path(reference))
 
     def erase_some(self) -> tuple[int, bool]:
-        """Delete up to `ERASED_MAX` versions and delete markers.
+        """Delete up to `ERASED_MAX` object versions and delete markers of the tenant.
 
-        Returns the number of deletions, and whether the prefix is now empty. Makes two calls. Raises `Unavailable` if
-        S3 could not delete some of them; the others are deleted.
+        Returns the number of deleted versions and markers, and whether the prefix is now empty. Costs at most two S3
+        calls. Raises `Unavailable` if S3 could not delete some versions; the other versions are deleted.
         """
         client, name = self._bucket.client, self._bucket.name
         with translated():

@@ -1,4 +1,4 @@
-"""Parses records of the table's stream into tenant-relative changes."""
+"""Parses records of the table's stream into changes whose keys are relative to the tenant."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,10 @@ _TENANT = "TENANT"
 
 @dataclass(frozen=True, slots=True)
 class ItemChange:
-    """One record of the stream. `sequence` is unique. It can be compared only with records of the same shard."""
+    """The change of one item, read from a record of the stream.
+
+    `sequence` is unique. Two sequence numbers can be compared only if their records are in the same shard.
+    """
 
     tenant_id: TenantId
     key: Key
@@ -24,12 +27,12 @@ class ItemChange:
     image: Mapping[str, Any]
 
     def item(self) -> dict[str, Any]:
-        """Return the item after the change, with its keys. The result is empty after a deletion."""
+        """Return the item after the change, including its key attributes. Return an empty mapping for a deletion."""
         return from_wire(self.image)
 
 
 def read_change(record: Mapping[str, Any]) -> ItemChange | None:
-    """Parse a record; return None if the item belongs to no tenant."""
+    """Parse a stream record; return None if the item does not belong to a tenant."""
     change = record["dynamodb"]
     partition, sort = change["Keys"]["pk"]["S"], change["Keys"]["sk"]["S"]
     owner, _, rest = partition.partition("#")

@@ -1,13 +1,14 @@
 """Creates the AWS clients of a function, with their retries and timeouts, and reduces the CPU time of each call.
 
-- Parameters are not validated: only this package builds requests, and the service checks them.
-- The user agent is fixed: the SDK would otherwise build it from eight parts twice per call.
-- The SDK does not parse DynamoDB values, because it would try ten types for each value. `writes.py` reads them. If a
-  later botocore does not call `_handle_structure`, the SDK parses the values, and `writes.py` reads the same values.
+- Parameters are not validated by the SDK, because only this package builds requests, and AWS validates them.
+- The user agent is constant. Otherwise the SDK would build the user agent from eight parts twice per call.
+- The SDK does not parse DynamoDB values, because it would try ten types for each value. `writes.py` parses the values.
+  If a later version of botocore does not call `_handle_structure`, the SDK parses the values. `writes.py` accepts both
+  formats.
 
-The authorizer needs short timeouts. Lambda ends it after 5 s, together with the container and its cached decisions, so
-the next call during an outage would need a cold start. The client must therefore fail earlier; the caller then gets a
-503.
+The authorizer needs short timeouts. After 5 s, Lambda stops the authorizer together with its container and the cached
+decisions, so the next call during an outage would need a cold start. The client must therefore fail earlier, so that
+the authorizer can return a response.
 """
 
 from __future__ import annotations
@@ -44,7 +45,10 @@ class _ParserFactory(ResponseParserFactory):
 
 
 def open_client(service: Any, *, attempts: int, credentials: Any = None, **options: Any) -> Any:
-    """Return a client that makes at most `attempts` attempts per call. `options` are passed to botocore's `Config`."""
+    """Return an AWS client that makes at most `attempts` attempts per call.
+
+    `options` are passed to botocore's `Config`.
+    """
     config = Config(
         retries={"mode": "standard", "total_max_attempts": attempts},
         parameter_validation=False,

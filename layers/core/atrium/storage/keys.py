@@ -1,10 +1,10 @@
-"""The data model: all items of the one table.
+"""The data model: the keys of all items in the table.
 
-Keys below are relative. A `TenantTable` adds the prefix `TENANT#<tenant_id>` to every partition, in the table and in
-gsi1 and gsi2; a `PlatformTable` adds `PLATFORM`. So no store can address another tenant's partition. `·` means the
-prefix without a suffix.
+The keys in this list are relative. A `TenantTable` adds the prefix `TENANT#<tenant_id>` to every partition, in the
+table, gsi1 and gsi2. A `PlatformTable` adds the prefix `PLATFORM`. Therefore no store can address another tenant's
+partition. `·` means the prefix without a suffix.
 
-    partition              sort                        item, and what reads it
+    partition              sort                        item, and the code that reads it
     TENANT#<id>, of a tenant
     ·                      TENANT                      tenant, settings, config_version (authorizer, every call)
     ·                      COUNTS                      numbers of users, active admins and agents
@@ -14,10 +14,10 @@ prefix without a suffix.
     ·                      AGENT#<agt>                 agent configuration · list        AGENT_NAME#<name>: marker
     ·                      CLIENT#<cli> CONNECTION#<usr>#<provider>
     ·                      IDP#<idp>                   identity provider · list; KEYSET#<idp>: its issuer's public keys
-    ·                      PERSON#<hash>               an issuer's subject -> user (authorizer: in that batch); IDP_ISSUER#<hash>: marker
+    ·                      PERSON#<hash>               an issuer's subject -> user (authorizer: same batch); IDP_ISSUER#<hash>: marker
     ·                      DELETED#<hash>              a user with this id or email was deleted: older external tokens are rejected
     ·                      POLICY#<pol>                a policy
-    ·                      REBUILD DRIFT               counters rebuilt from the ledger; compared with it (operator)
+    ·                      REBUILD DRIFT               last rebuild of counters from the ledger; last comparison with it (operator)
     ·                      MONTH_TOTAL#<yyyy-mm>       monthly total of an erased ledger; kept with the tombstone
     ADMISSION              TENANT|<scope>              limits, windows, slots of a scope: one conditional write (atrium.quotas)
                                                        sweep: items with slots, until the sweeper finds them without slots
@@ -33,7 +33,7 @@ prefix without a suffix.
     IDEMPOTENCY            <hash>                      a saved response, 24 h
     LEDGER#<yyyy-mm>       <run>                       one settled call; rebuild, statements
     USAGE#<yyyy-mm-dd>     <group>#<value>             usage aggregates from the stream: USER# KEY# CLIENT# END_USER# · TOTAL: total,
-                                                       and by model, agent, tool; MODEL# AGENT# TOOL#: values beyond its maximum
+                                                       and by model, agent, tool; MODEL# AGENT# TOOL#: values that do not fit into it
     BEGUN#<yyyy-mm-dd>     <ses>                       a session that was created without a turn and was counted; rebuild
     AUDIT#<yyyy-mm-dd>     <time>#<evt>                audit, by time; gsi1 by type, gsi2 by user
     FAMILY#<id>            TOKEN                       token family of a login and its last refresh token (authorizer: one batch)
@@ -80,7 +80,10 @@ MONTH_TOTALS = "MONTH_TOTAL#"
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The key of an item, relative to the prefix. An empty `partition` is the prefix itself."""
+    """The table key of an item, relative to the prefix of the tenant or platform.
+
+    An empty `partition` means the prefix itself.
+    """
 
     partition: str
     sort: str
@@ -98,7 +101,7 @@ def tenant() -> Key:
 
 
 def counts() -> Key:
-    """Return the key of the item with the numbers of a tenant's users and agents."""
+    """Return the key of the item that stores the numbers of a tenant's users and agents."""
     return Key("", "COUNTS")
 
 
@@ -155,7 +158,7 @@ def deleted_sessions() -> str:
 
 
 def activity(moment_text: str, session_id: SessionId) -> str:
-    """Return the sort key of a session, by the time of its last activity."""
+    """Return the sort key that orders sessions by the time of their last activity."""
     return _join(moment_text, session_id)
 
 
@@ -191,7 +194,7 @@ def sweep_partition(shard: int) -> str:
 
 
 def sweep_shard(name: str) -> int:
-    """Return the shard of a run or an admission item, derived from its id."""
+    """Return the shard of the sweep index for a run or an admission item, derived from its name."""
     return sha256(name.encode()).digest()[0] % SWEEP_SHARDS
 
 
@@ -246,7 +249,10 @@ def issued() -> str:
 
 
 def issued_to(subject: str, name: str) -> str:
-    """Return the sort key of a credential issued to a user or client; an empty name gives their common prefix."""
+    """Return the gsi1 sort key of a credential that was issued to a user or client.
+
+    If `name` is empty, return the prefix of the sort keys of all credentials of this user or client.
+    """
     return f"{_join(subject)}#{name}"
 
 
@@ -258,7 +264,7 @@ def admissions() -> str:
 def admission(scope_id: str) -> Key:
     """Return the key of a scope's admission item.
 
-    An empty id is the tenant's scope; others are users, keys and agents.
+    An empty `scope_id` means the tenant. Other scopes are users, API keys and agents.
     """
     return Key(admissions(), scope_id or "TENANT")
 
@@ -299,7 +305,7 @@ def first_platform_key() -> Key:
 
 
 def module(name: str) -> Key:
-    """Return the key of a module's health."""
+    """Return the platform key of the item that stores the health of a module."""
     return Key("MODULES", name)
 
 
@@ -313,7 +319,7 @@ def ledger(month_text: str, run_id: RunId) -> Key:
 
 
 def month_total(month_text: str) -> Key:
-    """Return the key of the total of a month whose ledger was erased with its tenant."""
+    """Return the key of the item that stores a month's total after the tenant's ledger was erased."""
     return Key("", f"{MONTH_TOTALS}{month_text}")
 
 
@@ -323,21 +329,25 @@ def usage_day(day: str) -> str:
 
 
 def usage(day: str, group: str, value: str = "") -> Key:
-    """Return the key of a day's usage aggregate.
+    """Return the key of an item with usage aggregates of a day.
 
-    It is the shared item, such as `usage("2026-11-21", "TOTAL")`, or the item of one value of a group.
+    Without `value`, this is the shared item, such as `usage("2026-11-21", "TOTAL")`. With `value`, this is the item of
+    one value of a group, such as one user.
     """
     return Key(usage_day(day), f"{group}#{value}" if value else group)
 
 
 def usage_values(day: str, group: str, after: str) -> tuple[str, tuple[str, str]]:
-    """Return the partition of a day's usage aggregates, and the sort-key range of a group's values after `after`."""
+    """Return the partition of a day's usage aggregates, and a range of sort keys.
+
+    The range contains the values of a group that follow `after`, or all values if `after` is empty.
+    """
     last = f"{group}{chr(ord('#') + 1)}"
     return usage_day(day), (f"{group}#{after}\0" if after else f"{group}#", last)
 
 
 def begun_day(day: str) -> str:
-    """Return the partition of the counted sessions that were created on a day without a turn."""
+    """Return the partition of the sessions of a day that were counted and were created without a turn."""
     return f"BEGUN#{day}"
 
 
@@ -346,15 +356,15 @@ def begun(day: str, session_id: SessionId) -> Key:
 
 
 def rebuild() -> Key:
-    """Return the key of a tenant's last rebuild of counters, complete or running."""
+    """Return the key of the item that stores a tenant's last rebuild of counters, which may still be running."""
     return Key("", "REBUILD")
 
 
 def drift() -> Key:
-    """Return the key of the result of the last comparison of a tenant's counters with its ledger."""
+    """Return the key of the item that stores the last comparison of a tenant's counters with its ledger."""
     return Key("", "DRIFT")
 
 
 def drift_round() -> Key:
-    """Return the platform key of the progress of the day's comparison of all tenants."""
+    """Return the platform key of the item that stores the progress of the day's comparison for all tenants."""
     return Key("DRIFT", "ROUND")

@@ -1,6 +1,7 @@
-"""The index of emails across tenants, for login. Only the identity function's role may read it (ADR 0003).
+"""The login index, which finds users of all tenants by their email address.
 
-It returns ids and is eventually consistent.
+Only the role of the identity function may read the index (ADR 0003). A query returns only ids and is eventually
+consistent.
 """
 
 from atrium.kernel.ids import TenantId, UserId
@@ -9,7 +10,10 @@ from atrium.storage.table import PhysicalTable, translated
 
 
 def list_logins(table: PhysicalTable, address: str, *, limit: int) -> list[tuple[TenantId, UserId]]:
-    """Return the tenant id and user id of users with an email, ordered by tenant, at most `limit`. One query."""
+    """Return the tenant ids and user ids of up to `limit` users with an email address, ordered by tenant id.
+
+    Costs one query.
+    """
     with translated():
         answer = table.client.query(
             TableName=table.name,

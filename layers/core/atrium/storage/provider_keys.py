@@ -1,4 +1,4 @@
-"""Keys of the items of identity providers, sign-ins and connections. `keys.py` documents all items."""
+"""Table keys for identity providers, sign-ins and connections. `keys.py` documents all items."""
 
 from atrium.kernel.ids import IdentityProviderId, TenantId
 from atrium.storage.keys import OAUTH_STATES, Key
@@ -24,20 +24,20 @@ def external_identity(digest: str) -> Key:
 
 
 def deletion(digest: str) -> Key:
-    """Return the key of the marker of a deleted user, by the digest of their id or email."""
+    """Return the key of the marker of a deleted user. `digest` is the hash of the user's id or email address."""
     return Key("", f"DELETED#{digest}")
 
 
 def issuer(digest: str) -> Key:
     """Return the platform key of the marker of an issuer and audience.
 
-    Each has a separate partition to spread the load.
+    Each marker has a separate partition, so that the load is distributed.
     """
     return Key(f"ISSUER#{digest}", "MARKER")
 
 
 def issuers_of(tenant_id: TenantId) -> str:
-    """Return the platform's gsi2 partition with the markers of a tenant's issuers."""
+    """Return the platform's gsi2 partition that contains the markers of a tenant's issuers."""
     return f"ISSUERS_OF#{tenant_id}"
 
 

@@ -1,9 +1,10 @@
 """Envelope encryption of tenants' secrets with KMS.
 
-Each write has a separate data key (AES-256-GCM). The platform's KMS key wraps it, with the tenant's id as encryption
-context, so KMS does not unwrap it for another tenant. The wrapped key is stored with the ciphertext. Format:
+Each write has a separate data key (AES-256-GCM). The platform's KMS key wraps the data key, with the tenant's id as
+encryption context, so KMS does not unwrap the data key for another tenant. The wrapped key is stored with the
+ciphertext. The format is:
 
-    version 1 | length of the wrapped key 2 | wrapped key | nonce 12 | ciphertext and tag
+    version (1 byte) | length of the wrapped key (2 bytes) | wrapped key | nonce (12 bytes) | ciphertext and tag
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class DataKey:
     tenant_id: str
 
     def encrypt(self, purpose: str, secret: str) -> bytes:
-        """Encrypt a text. Does not call KMS."""
+        """Encrypt a secret and return it together with the wrapped data key. Does not call KMS."""
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         nonce = os.urandom(_NONCE_BYTES)
@@ -65,7 +66,7 @@ class SecretEncryption:
         self._context = {"tenant": tenant_id}
 
     def new_data_key(self) -> DataKey:
-        """Return a new data key for one write. Calls KMS once."""
+        """Generate a data key for one write. Calls KMS once."""
         if not self._master.key_id:
             raise Unavailable(internal="this function's environment has no KMS key for tenants' secrets")
         with translated():
@@ -75,11 +76,14 @@ class SecretEncryption:
         return DataKey(made["Plaintext"], made["CiphertextBlob"], self._context["tenant"])
 
     def encrypt(self, purpose: str, secret: str) -> bytes:
-        """Encrypt a text with a new data key. Calls KMS once."""
+        """Encrypt a secret with a new data key. Calls KMS once."""
         return self.new_data_key().encrypt(purpose, secret)
 
     def decrypt(self, purpose: str, encrypted: bytes) -> str:
-        """Decrypt a text of this tenant and purpose; raise `DecryptionFailed`. Calls KMS once."""
+        """Decrypt a secret. Calls KMS once.
+
+        Raises `DecryptionFailed` if the secret was encrypted for another tenant or purpose, or if it is damaged.
+        """
         from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 

@@ -1,19 +1,18 @@
-"""Reads the secrets of a deployment: JSON objects in Secrets Manager, read by Powertools and cached for five minutes.
+"""Reads the secrets of a deployment. They are JSON objects in Secrets Manager, and are cached for five minutes.
 
-    signing      {"keys": [{"kid", "private_key", …}]}          ES256 in PEM, with times: `identity.signing`
-    pepper       {"current": 1, "peppers": {"1": base64url}}    HMAC keys of API keys, by version
-    credential   same format as pepper                          HMAC keys of one-time tokens and client secrets
+    signing      {"keys": [{"kid", "private_key", …}]}          ES256 keys in PEM with times (`identity.signing`)
+    pepper       {"current": 1, "peppers": {"1": base64url}}    HMAC keys for API keys, by version
+    credential   same format as pepper                          HMAC keys for one-time tokens and client secrets
     login        same format as pepper                          HMAC keys that only the identity function uses
-    cursor       {"key": base64url}                             encrypts the cursors of lists
-    idempotency  {"key": base64url}                             fingerprints of calls with an `Idempotency-Key`
-    model        {"anthropic_api_key"}                          the platform's model key, optional on Bedrock
+    cursor       {"key": base64url}                             key that encrypts the cursors of lists
+    idempotency  {"key": base64url}                             HMAC key for the fingerprints of idempotent calls
+    model        {"anthropic_api_key"}                          the platform's Anthropic API key, optional on Bedrock
     oauth        {"google": {"client_id", "client_secret"}, …}  the platform's OAuth clients, may be empty
 
 Each purpose has a separate key. Purposes of the same functions share a secret, from which their keys are derived
 (`PURPOSES`). Purposes of different functions never share a secret, because a function that reads a secret can derive
-all its keys. A missing, empty or invalid secret raises `Unavailable`; `python -m infra.bootstrap` creates the first
-six. If a secret does not have a version, the result is None, and the caller rejects the value with this version as
-invalid.
+all its keys. A missing, empty or invalid secret raises `Unavailable`. `python -m infra.bootstrap` creates the first six
+secrets.
 """
 
 from __future__ import annotations
@@ -62,7 +61,10 @@ _SECRET_OF: Mapping[Purpose, VersionedSecret] = {
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A private key in PEM, hidden from `repr`. Times are epoch seconds. A deployment's first key has no times."""
+    """A signing key with its private key in PEM format, which is hidden from `repr`.
+
+    Times are epoch seconds. The first key of a deployment has no times.
+    """
 
     kid: str
     private_pem: str = field(repr=False)
@@ -90,11 +92,14 @@ class Peppers:
     purpose: Purpose
 
     def current(self) -> Pepper:
-        """Return the version that is used for new values."""
+        """Return the pepper that is used for new values."""
         return self._read()[0]
 
     def find(self, version: int) -> Pepper | None:
-        """Return a version, or None if the secret does not have it."""
+        """Return the pepper with this version, or None if it does not exist.
+
+        An unknown version may cause a new read of the secret.
+        """
         found = {pepper.version: pepper for pepper in self._read()}
         if version not in found and self.secrets.may_refresh(_SECRET_OF[self.purpose]):
             found = {pepper.version: pepper for pepper in self._read(fresh=True)}
@@ -111,10 +116,10 @@ class Peppers:
 
 @dataclass
 class Secrets:
-    """Reads the secrets that this function's environment names.
+    """Reads the secrets whose ARNs are in the environment of the function.
 
-    An unknown `kid` or version causes a read before the cache expires. Such reads are at least 30 seconds apart,
-    because callers can invent a `kid`.
+    An unknown `kid` or version causes a read before the cache expires. Such reads of a secret are at least 30 seconds
+    apart, because callers can send an invented `kid`.
     """
 
     settings: Settings
@@ -128,16 +133,17 @@ class Secrets:
         return self._read("signing", _signing_keys, fresh=fresh)
 
     def find_signing_key(self, kid: str) -> SigningKey | None:
-        """Return the key with that id, or None."""
+        """Return the signing key with this `kid`, or None if it does not exist."""
         found = {key.kid: key for key in self.signing_keys()}
         if kid not in found and self.may_refresh("signing"):
             found = {key.kid: key for key in self.signing_keys(fresh=True)}
         return found.get(kid)
 
     def replace_signing_keys(self, change: Callable[[tuple[SigningKey, ...]], tuple[SigningKey, ...]]) -> None:
-        """Write the keys that `change` returns for the current keys; raise `Conflict` after a concurrent write.
+        """Replace the signing keys with the result of `change`; raise `Conflict` if another call changes them.
 
-        The request token is derived from the version that was read, so a second write of the same version is refused.
+        The client request token is derived from the version that was read, so Secrets Manager rejects a second write
+        that is based on the same version.
         """
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -158,7 +164,7 @@ class Secrets:
         return Peppers(self, purpose)
 
     def read_versions(self, name: VersionedSecret, *, fresh: bool = False) -> tuple[Pepper, ...]:
-        """Return the versions of a secret, the current version first. Other modules call `peppers` instead."""
+        """Return all peppers of a secret, with the current pepper first. Other modules call `peppers` instead."""
         return self._read(name, read_peppers, fresh=fresh)
 
     def key(self, name: Literal["cursor", "idempotency"]) -> bytes:
@@ -166,13 +172,16 @@ class Secrets:
         return self._read(name, lambda secret: _key(secret["key"]))
 
     def anthropic_api_key(self) -> str:
-        """Return the platform's model key. The environment variable takes precedence, as in the SDK."""
+        """Return the platform's Anthropic API key. The environment variable takes precedence over the secret."""
         if self.settings.anthropic_api_key:
             return self.settings.anthropic_api_key
         return self._read("model", lambda secret: _text(secret["anthropic_api_key"]))
 
     def require_values(self, *names: SecretName) -> None:
-        """Raise `Unavailable` if a secret has no value. Does not read the values. Success is cached."""
+        """Raise `Unavailable` if one of the secrets has no value, without reading the values.
+
+        A successful check is cached for five minutes.
+        """
         from botocore.exceptions import BotoCoreError, ClientError
 
         for name in names:
@@ -187,9 +196,9 @@ class Secrets:
             self._filled_until[name] = self.ticks() + KEPT_SECONDS
 
     def platform_client(self, provider: str) -> tuple[str, str]:
-        """Return the id and secret of the platform's client at a provider.
+        """Return the client id and client secret of the platform's OAuth client at a provider.
 
-        Both are empty if there is no such client.
+        Returns two empty strings if the platform has no client at this provider.
         """
         if "oauth" not in self.settings.secret_arns:
             return "", ""
@@ -236,7 +245,10 @@ class Secrets:
             raise Unavailable(internal=f"the {name} secret is invalid ({kind}): {_BOOTSTRAP}") from None
 
     def may_refresh(self, name: SecretName) -> bool:
-        """Return whether an unknown version or `kid` may cause a read now. True is returned once per interval."""
+        """Return whether an unknown version or `kid` may cause a new read of a secret now.
+
+        Returns True at most once per secret every 30 seconds.
+        """
         now = self.ticks()
         if now - self._refreshed.get(name, float("-inf")) < REFRESH_SECONDS_MIN:
             return False
@@ -282,7 +294,10 @@ def _render_key(key: SigningKey) -> dict[str, object]:
 
 
 def read_peppers(secret: Mapping[str, Any]) -> tuple[Pepper, ...]:
-    """Return the peppers in the secret's JSON, the current one first; raise `KeyError`, `ValueError` or `TypeError`."""
+    """Return the peppers in a parsed secret, with the current pepper first.
+
+    Raises `KeyError`, `TypeError` or `ValueError` if the secret is invalid.
+    """
     found = {int(version): Pepper(int(version), _key(value)) for version, value in secret["peppers"].items()}
     current = found.pop(int(secret["current"]))
     return (current, *found.values())

@@ -1,4 +1,4 @@
-"""Reads the sparse index of unfinished work of all tenants. Only the sweeper's role may read it."""
+"""Reads the sweep index, a sparse index of the unfinished work of all tenants. Only the sweeper's role may read it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from atrium.storage.table import PhysicalTable, translated
 
 @dataclass(frozen=True, slots=True)
 class OpenRun:
-    """An open run found in the index."""
+    """An open run that was found in the sweep index."""
 
     tenant_id: TenantId
     run_id: RunId
@@ -18,7 +18,7 @@ class OpenRun:
 
 @dataclass(frozen=True, slots=True)
 class BusyAdmission:
-    """The admission item of a scope that has or had slots. An empty `scope_id` is the tenant's scope."""
+    """The admission item of a scope that has or had slots. An empty `scope_id` means the tenant."""
 
     tenant_id: TenantId
     scope_id: str
@@ -28,7 +28,7 @@ type Swept = OpenRun | BusyAdmission
 
 
 def list_swept(table: PhysicalTable) -> Iterator[Swept]:
-    """Yield all entries, one shard after the other. The index is eventually consistent."""
+    """Yield all entries of the sweep index, shard by shard. The index is eventually consistent."""
     for shard in range(SWEEP_SHARDS):
         pages = table.client.get_paginator("query").paginate(
             TableName=table.name,

@@ -1,8 +1,9 @@
 """Binds the table to one tenant or to the platform, and translates the errors of DynamoDB.
 
 A `TenantTable` adds its prefix to every key that it sends and removes the prefix from every key that it receives, so
-another tenant's items cannot be addressed. `PlatformTable` does the same for the operator's items. There is no Scan.
-Reads are strongly consistent, except reads of indexes. Every write has a condition.
+another tenant's items cannot be addressed. `PlatformTable` does the same for the operator's items. No method uses Scan.
+Reads are strongly consistent, except reads of indexes. Each `Put`, `Update` and `Delete` must state a condition, which
+may be `ANY`.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ _ON_FAILURE: Any = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
 
 
 class TransactionRefused(Exception):
-    """A transaction was not applied. `failed` are the positions of the operations whose condition failed."""
+    """A transaction was not applied. `failed` contains the positions of the operations whose condition was false."""
 
     def __init__(self, failed: frozenset[int]) -> None:
         self.failed = failed
@@ -68,7 +69,7 @@ class Contended(Unavailable):
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Translate the SDK's errors raised in the block. Other errors are defects and are not caught."""
+    """Translate SDK errors that are raised in the block. Other errors are defects and are not caught."""
     try:
         yield
     except ClientError as error:
@@ -104,8 +105,9 @@ def _raise_transaction(error: ClientError) -> None:
 class Query:
     """A query for one page of a partition, in the table or in an index.
 
-    The sort key can be restricted: it begins with `prefix`, is greater than `after`, or is in the range `between`
-    (inclusive). `where` filters after the read, so a page may have fewer than `limit` items and still have a next page.
+    At most one of `prefix`, `after` and `between` restricts the sort key: it must begin with `prefix`, be greater than
+    `after`, or be in the inclusive range `between`. DynamoDB applies the filter `where` after the read, so a page may
+    have fewer than `limit` items although there is a next page.
     """
 
     partition: str
@@ -121,7 +123,7 @@ class Query:
 
 
 def query_arguments(query: Query, partition: str, start: Wire | None) -> Wire:
-    """Return the arguments of `Query` without the table's name. `partition` is the absolute partition."""
+    """Return the arguments of DynamoDB's Query call without the table name. `partition` is the absolute partition."""
     hash_name, sort_name = (f"{query.index}pk", f"{query.index}sk") if query.index else ("pk", "sk")
     condition = f"#{hash_name} = :partition"
     values: dict[str, Any] = {"partition": partition, **query.values}
@@ -160,7 +162,7 @@ class PhysicalTable:
 
 
 class BoundTable:
-    """The operations on items with one prefix. See `TenantTable` and `PlatformTable`."""
+    """The operations on the items whose partition key has one prefix. See `TenantTable` and `PlatformTable`."""
 
     def __init__(self, table: PhysicalTable, prefix: str) -> None:
         self._client = table.client
@@ -168,13 +170,16 @@ class BoundTable:
         self._prefix = prefix
 
     def get(self, key: Key) -> dict[str, Any] | None:
-        """Read one item. Strongly consistent."""
+        """Return an item, or None if it does not exist. The read is strongly consistent."""
         with translated():
             found = self._client.get_item(TableName=self._name, Key=self._wire_key(key), ConsistentRead=True)
         return self._open(found["Item"]) if "Item" in found else None
 
     def batch_get(self, keys: Iterable[Key], *, consistent: bool = True) -> dict[Key, dict[str, Any]]:
-        """Read up to 100 items in one call. Missing items are not in the result."""
+        """Return up to 100 items, which are read in one batch. Missing items are omitted.
+
+        Retries unprocessed keys. Raises `Unavailable` if some keys remain unprocessed.
+        """
         wanted = [self._wire_key(key) for key in dict.fromkeys(keys)]
         if len(wanted) > _BATCH_MAX:
             raise ValueError("a batch reads at most 100 items")
@@ -192,7 +197,7 @@ class BoundTable:
         raise Unavailable(internal="a batch read remained incomplete", retry_after_seconds=1)
 
     def query(self, query: Query) -> Page[dict[str, Any]]:
-        """Read one page of a partition. A page of an index contains only the keys (see `fetch`)."""
+        """Return one page of a partition. A page of an index contains only key attributes (see `fetch`)."""
         arguments = query_arguments(query, self._partition(query.partition), self._start(query))
         with translated():
             answer = self._client.query(TableName=self._name, **arguments)
@@ -200,12 +205,15 @@ class BoundTable:
         return Page(items, self._position(answer.get("LastEvaluatedKey")))
 
     def query_keys(self, query: Query) -> Page[Key]:
-        """Read the keys of one page, of a partition or of an index."""
+        """Return the table keys of the items on one page of a partition or an index."""
         page = self.query(query)
         return Page([Key(self._strip(item["pk"]), item["sk"]) for item in page.items], page.position)
 
     def fetch(self, query: Query) -> Page[dict[str, Any]]:
-        """Read one page of an index with the complete items. Items deleted meanwhile are omitted."""
+        """Return one page of an index with the complete items. Costs a query and a batch read.
+
+        Items that are deleted between the two reads are omitted.
+        """
         arguments = query_arguments(query, self._partition(query.partition), self._start(query))
         with translated():
             answer = self._client.query(TableName=self._name, **arguments)
@@ -215,11 +223,11 @@ class BoundTable:
         return Page(items, self._position(answer.get("LastEvaluatedKey")))
 
     def write(self, write: Write) -> dict[str, Any]:
-        """Apply one write and return the item after it.
+        """Apply one write and return the new item; raise `ConditionFailed` with the existing item.
 
-        The result is empty after a deletion, and for an update that does not return the item. `ConditionFailed`
-        contains the existing item. The SDK repeats a write whose response was lost. So if the write itself makes its
-        condition false, the condition must also accept the result of the write.
+        Returns an empty mapping for a deletion, and for an update whose `returns` is false. The SDK retries a write
+        whose response was lost. If a write makes its own condition false, the condition must therefore also accept the
+        result of the write.
         """
         match write:
             case Put():
@@ -241,9 +249,9 @@ class BoundTable:
                 assert_never(write)
 
     def write_audited(self, write: Write, records: Sequence[Put]) -> dict[str, Any]:
-        """Apply one write and its audit records in a transaction, and return the item after it.
+        """Apply one write and its audit records in a transaction, and return the new item.
 
-        Without records this is the same as `write`. `ConditionFailed` contains the existing item.
+        Without records, this method does the same as `write`. Raises `ConditionFailed` with the existing item.
         """
         if not records:
             return self.write(write)
@@ -270,7 +278,7 @@ class BoundTable:
                 raise Unavailable(internal="a batch deletion remained incomplete", retry_after_seconds=1)
 
     def transact(self, operations: Sequence[Operation], *, token: str | None = None) -> None:
-        """Apply all operations or none; `TransactionRefused` contains the failed conditions.
+        """Apply all operations or none of them; raise `TransactionRefused` if a condition is false.
 
         Costs twice the capacity units of single writes.
         """
@@ -366,7 +374,7 @@ class TenantTable(BoundTable):
 
 
 class PlatformTable(BoundTable):
-    """Reads and writes the operator's items: registry, names, platform keys, prices."""
+    """Reads and writes the operator's items, such as the tenant registry, tenant names and platform keys."""
 
     def __init__(self, table: PhysicalTable) -> None:
         super().__init__(table, "PLATFORM")

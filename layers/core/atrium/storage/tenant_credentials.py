@@ -1,8 +1,9 @@
-"""Creates AWS clients that IAM restricts to one tenant: a role is assumed with the tenant's id as session tag.
+"""Creates AWS clients that IAM restricts to one tenant.
 
-The role's policy allows only the partitions and objects of the tagged tenant, so AWS refuses access to another tenant's
-data even if this code has a defect. Credentials are valid for one hour, the maximum for role chaining. Their clients
-are used only for the first forty minutes, so that a request can finish with the client that it started with.
+For each tenant, the function assumes a role with the tenant's id as session tag. The role's policy allows only the
+partitions and objects of the tagged tenant, so AWS refuses access to another tenant's data even if this code has a
+defect. Credentials are valid for one hour, the maximum for role chaining. A client is returned only during the first
+forty minutes of its credentials, so that a request can finish with the same client.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class _Kept:
 class TenantCredentials:
     """Caches the clients of the `KEPT_MAX` most recently used tenants.
 
-    A cached tenant needs one STS call per 40 minutes.
+    The clients of a cached tenant need one STS call every 40 minutes.
     """
 
     def __init__(self, sts: STSClient, role_arn: str, clock: Callable[[], datetime], make_client: MakeClient) -> None:
@@ -53,7 +54,10 @@ class TenantCredentials:
         self._kept: LRUCache[TenantId, _Kept] = LRUCache(KEPT_MAX)
 
     def client(self, service: str, tenant_id: TenantId) -> Any:
-        """Return a client for the tenant's data; raise `Unavailable` if the STS call fails. There is no fallback."""
+        """Return a client for the tenant's data; raise `Unavailable` if the STS call fails.
+
+        There is no fallback to other credentials.
+        """
         kept = self._kept_for(tenant_id)
         with kept.lock:
             credentials = kept.credentials

@@ -1,9 +1,9 @@
-"""Keys of the login throttles, which are platform items. Tenant names, emails and addresses are hashed.
+"""Table keys of the login throttles, which are platform items. Tenant names, emails and IP addresses are hashed.
 
 THROTTLE#LOGIN#<tenant, email>  WINDOW#<how>        failed logins for an email in one tenant
-                                PAIR#<how>#<addr>   the same, from one IP address
-                                KNOWN#<address>     a login from this address succeeded
-THROTTLE#ADDRESS#<address>      LOGIN · TICKET      failures from an IP address
+                                PAIR#<how>#<addr>   failed logins for an email in one tenant from one IP address
+                                KNOWN#<address>     marker: a login from this IP address succeeded
+THROTTLE#ADDRESS#<address>      LOGIN · TICKET      failed logins and failed one-time tokens from one IP address
 THROTTLE#USER#<usr>             PASSWORD            attempts to change a password
 THROTTLE#UNLOCKS#<ten>          <email>             number of times that a tenant unlocked an email
 
@@ -39,7 +39,7 @@ def pair_failures(tenant: str, email: str, how: LoginKind, place: str) -> Key:
 
 
 def known_address(tenant: str, email: str, place: str) -> Key:
-    """Return the key of the item that records a successful login for an email in one tenant from an address."""
+    """Return the key of the marker of a successful login for an email in one tenant from an IP address."""
     return Key(login_partition(tenant, email), f"{KNOWN}{_hashed(place)}")
 
 
@@ -48,7 +48,7 @@ def password_attempts(user_id: str) -> Key:
 
 
 def unlocks_of(tenant_id: TenantId) -> str:
-    """Return the partition that counts the unlocks of a tenant's emails."""
+    """Return the partition of the items that count the unlocks of a tenant's emails."""
     return f"THROTTLE#UNLOCKS#{tenant_id}"
 
 

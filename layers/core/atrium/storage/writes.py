@@ -2,12 +2,12 @@
 
 Stores create writes; a bound table applies them.
 
-In expressions `#name` is the attribute `name`, without a declaration, and `:name` is `values["name"]`. `names` adds
-aliases of attributes whose names are known only at run time.
+In an expression, `#name` means the attribute `name` and needs no declaration, and `:name` means `values["name"]`.
+`names` defines aliases for attributes whose names are known only at run time.
 
-boto3's `TypeSerializer` and `TypeDeserializer` need several times the CPU time, because they try each type in turn and
-convert each number to a decimal. Here numbers are integers or decimals, never floats. Binary values are returned as
-base64 text, as in the table's stream (see `clients.py`).
+boto3's `TypeSerializer` and `TypeDeserializer` are not used. They need several times the CPU time, because they try
+each type in turn and convert each number to a decimal. In this module, numbers are integers or decimals, never floats.
+The SDK returns binary values as base64 text, in the same format as the table's stream (see `clients.py`).
 """
 
 import re
@@ -42,7 +42,7 @@ _CLAUSES = re.compile(r",(?![^()]*\))|\b(?:SET|ADD|REMOVE|DELETE)\b")
 
 
 def to_wire(item: Item) -> Wire:
-    """Convert an item to DynamoDB's format. Attributes that are None are omitted, as sparse indexes require."""
+    """Convert an item to DynamoDB's format. Attributes with the value None are omitted, as sparse indexes require."""
     return {name: value_to_wire(value) for name, value in item.items() if value is not None}
 
 
@@ -118,7 +118,7 @@ def _read_number(text: str) -> int | Decimal:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Writes a whole item. `condition` is required: `NEW`, `EXISTS`, an expression, or `ANY`."""
+    """A write of a whole item. `condition` is `NEW`, `EXISTS`, `ANY` or another condition expression."""
 
     key: Key
     item: Item
@@ -128,7 +128,7 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Changes an item by an update expression under a condition. If `returns`, the write returns the new item."""
+    """A conditional change of an item with an update expression. If `returns` is true, the new item is returned."""
 
     key: Key
     expression: str
@@ -147,7 +147,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Checks a condition in a transaction."""
+    """A condition on an item that a transaction does not change."""
 
     key: Key
     condition: str
@@ -157,7 +157,7 @@ class Check:
 def expression_arguments(*expressions: str, values: Mapping[str, Any], names: Mapping[str, str] | None = None) -> Wire:
     """Return `ExpressionAttributeNames` and `ExpressionAttributeValues` for the expressions.
 
-    An empty mapping is omitted.
+    Empty mappings are omitted.
     """
     aliases = {f"#{name}": name for text in expressions for name in _ALIAS.findall(text)}
     aliases |= {f"#{alias}": attribute for alias, attribute in (names or {}).items()}
@@ -181,7 +181,7 @@ def refuse_operator_grant(write: Put | Update) -> None:
 
 
 def _assigned(update: Update) -> Iterator[tuple[str, Any]]:
-    """Yield each attribute that an expression assigns, with each value that is assigned to it."""
+    """Yield the name of an attribute and a value for each value that an update expression assigns."""
     for clause in _CLAUSES.split(update.expression):
         target = re.search(r"#(\w+)", clause)
         if target is not None:

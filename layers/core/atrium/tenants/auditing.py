@@ -1,4 +1,4 @@
-"""Creates the audit service of a call, with the caller as origin and the audit retention of the plan."""
+"""Creates the audit service of a call, with the caller as origin and with the plan's audit retention."""
 
 from atrium.audit.model import AuditEvent, Origin, mask_details, mask_origin
 from atrium.audit.service import AuditService
@@ -28,7 +28,7 @@ def open_audit(context: TenantContext, table: TenantTable, clock: Clock) -> Audi
 def platform_record(action: str, tenant: Tenant, origin: Origin, clock: Clock) -> Put:
     """Return the write that records an operation on a tenant in the platform's audit.
 
-    It does not contain the tenant's name.
+    The event does not contain the tenant's name.
     """
     now, details = clock(), {"action": f"tenant.{action}", "resource": tenant.id, "plan": tenant.plan}
     event = AuditEvent(
@@ -38,5 +38,5 @@ def platform_record(action: str, tenant: Tenant, origin: Origin, clock: Clock) -
 
 
 def audit_of(tenant: Tenant, table: TenantTable, origin: Origin, clock: Clock) -> AuditService:
-    """Return the audit service of a tenant for a call outside a tenant context: a login, or a call by the operator."""
+    """Return the audit service of a tenant for a call without a tenant context: a login, or a call by the operator."""
     return AuditService(AuditStore(table), origin, PLANS[tenant.plan].audit_days, clock)

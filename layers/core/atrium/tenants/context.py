@@ -1,7 +1,7 @@
 """The verified caller and tenant of a call.
 
-`atrium.http.context` builds these values once from the authorizer's context. Other modules receive them as arguments
-and never decode a token.
+`atrium.http.context` creates these values once per call from the authorizer's context. Other modules receive the values
+as arguments and never decode a token.
 """
 
 from dataclasses import dataclass, field
@@ -22,9 +22,10 @@ ROLES: tuple[Role, ...] = get_args(Role.__value__)
 class Principal:
     """A verified caller. `id` is a `usr_`, `key_` or `cli_` id. Only users have a `role`.
 
-    A rotated key has the id of the first key of its line; `credential_id` is then the id of the key itself. `client_id`
-    is the OAuth client to which a user's token was issued, and is empty for a login without a client. An unknown role
-    is removed, and the scope `platform` is removed from a tenant's credential.
+    If an API key replaced another key in a rotation, `id` is the id of the first key in the line of rotations, and
+    `credential_id` is the id of the key itself. `client_id` is the OAuth client to which a user's token was issued, and
+    is empty for a login without a client. An unknown role becomes None. The scope `platform` is removed from a tenant's
+    credential.
     """
 
     type: PrincipalType
@@ -44,7 +45,7 @@ class Principal:
     def has(self, scope: str) -> bool:
         """Return whether the principal has a scope.
 
-        `admin` includes all other scopes of a tenant. `platform` includes all scopes.
+        The scope `admin` includes all other scopes of a tenant. The scope `platform` includes all scopes.
         """
         if scope in self.scopes or "platform" in self.scopes:
             return True
@@ -63,7 +64,10 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The caller of a request: principal, network origin and request id. `login_id` is the login of a user's token."""
+    """The caller of a request: principal, network origin and request id.
+
+    `login_id` is the token family of a user's access token. It is empty for other credentials.
+    """
 
     principal: Principal
     request_id: str
@@ -77,7 +81,7 @@ class Caller:
 class TenantContext:
     """The caller, tenant and settings of a call inside a tenant.
 
-    A new `config_version` invalidates cached data. If `audits_all` is set, allowed policy decisions are also audited.
+    A new `config_version` invalidates cached data. If `audits_all` is true, allowed policy decisions are also audited.
     """
 
     tenant_id: TenantId
@@ -95,7 +99,7 @@ class TenantContext:
 
     @property
     def owner(self) -> str:
-        """Return the id of the owner of this caller's sessions and runs."""
+        """Return the id of the principal that owns the sessions and runs of this caller."""
         return self.caller.principal.id
 
     def has_feature(self, name: str) -> bool:

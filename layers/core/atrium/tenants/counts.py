@@ -1,7 +1,7 @@
-"""The numbers of users and agents of a tenant, in one item.
+"""Counts the users and agents of a tenant in one item.
 
-The transaction that creates or removes an object also changes the number. So the limit is exact under concurrency, and
-no list has to be read to count the objects.
+The transaction that creates or removes an object also changes the count. The limit is therefore exact for concurrent
+calls, and no list has to be read to count the objects.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,10 @@ class Counts:
 
 
 def counting(name: Counted, maximum: int = UNLIMITED) -> Update:
-    """Return the write that increments a count if it is below `maximum`. It belongs in a transaction."""
+    """Return the write that increments a count if it is below `maximum`.
+
+    The write belongs in the transaction that creates the object.
+    """
     if maximum == UNLIMITED:
         return Update(keys.counts(), f"ADD #{name} :one", ANY, {"one": 1})
     fewer = f"#{name} < :maximum" if maximum < 1 else f"attribute_not_exists(#{name}) OR #{name} < :maximum"
@@ -34,7 +37,7 @@ def counting(name: Counted, maximum: int = UNLIMITED) -> Update:
 
 
 def discounting(name: Counted) -> Update:
-    """Return the write that decrements a count. It belongs in the transaction that removes the object."""
+    """Return the write that decrements a count. The write belongs in the transaction that removes the object."""
     return Update(keys.counts(), f"ADD #{name} :less", ANY, {"less": -1})
 
 
@@ -44,7 +47,7 @@ def read_counts(item: Mapping[str, Any] | None) -> Counts:
 
 
 def count_exceeded(table: TenantTable, name: Counted, maximum: int) -> CountExceeded:
-    """Return the error for a count that is at its maximum, with the current number. Reads the item."""
+    """Return the error for a count that has reached its maximum. Costs one read, to report the current count."""
     used = getattr(read_counts(table.get(keys.counts())), name)
     return CountExceeded(
         f"the tenant may have at most {maximum} {name}; delete some, or ask the operator for a higher limit",

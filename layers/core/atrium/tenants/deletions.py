@@ -1,10 +1,10 @@
-"""The list of started tenant deletions that may be incomplete.
+"""The list of tenant deletions that were started and may be incomplete.
 
-They are platform items; the sweeper reads them every minute.
+Each deletion has an entry, which is a platform item. The sweeper reads all entries every minute.
 
-The entry is the first write of a deletion, so an interrupted deletion is always in the list. For one minute only the
-deletion call itself works on the entry. Then the sweeper erases the tenant's data in steps and stores the position of
-the next step after each step. It removes the entry when all data is erased.
+The entry is the first write of a deletion, so an interrupted deletion is always in the list. In the first minute, only
+the deletion call itself processes the deletion. After that, the sweeper erases the tenant's data in steps, and stores
+the position of the next step in the entry after each step. When all data is erased, the sweeper removes the entry.
 """
 
 from collections.abc import Mapping
@@ -21,16 +21,16 @@ from atrium.storage.table import PlatformTable, Query
 from atrium.storage.writes import ANY, Delete, Update
 
 OWN_SECONDS = 60
-"""Seconds before the sweeper continues a deletion. Longer than any call, including calls that ran when it started."""
+"""Seconds after which the sweeper continues a deletion. A deletion call always ends earlier."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The progress of an erasure. The next step starts at `phase` and `position`; between passes the phase is empty.
+    """The progress of an erasure. The next step starts at `phase` and `position`. Between passes, `phase` is empty.
 
-    `is_last`: no call could still write data when this pass started. `waits`: the pass skipped data that was in use.
-    `items` and `blobs` are the numbers of removed objects. They do not include a step that ended before it was
-    recorded.
+    `is_last` is true if no call could still write data when the pass started. `waits` is true if the pass skipped data
+    that was in use. `items` and `blobs` are the numbers of removed items and blobs. They do not include a step that was
+    interrupted before its progress was stored.
     """
 
     phase: str = ""
@@ -44,7 +44,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """A started tenant deletion. A repeated call restarts it, and its erasure continues at the stored position."""
+    """A tenant deletion that was started at `begun_at`.
+
+    If the deletion call is repeated, `begun_at` changes, and the erasure continues at the stored position.
+    """
 
     tenant_id: TenantId
     begun_at: datetime
@@ -66,7 +69,7 @@ class Deletions:
         return _read(item) if item else None
 
     def list_left(self, *, now: datetime) -> list[Deletion]:
-        """Return the deletions that started at least `OWN_SECONDS` ago. One query per hundred entries."""
+        """Return the deletions that started at least `OWN_SECONDS` ago. Costs one query per hundred entries."""
         found: list[Deletion] = []
         position: Position | None = None
         while True:
@@ -89,7 +92,7 @@ class Deletions:
             return
 
     def end(self, deletion: Deletion) -> None:
-        """Remove an entry, unless the deletion was started again."""
+        """Remove the entry of a deletion, unless the deletion was started again."""
         values = {"begun": format_time(deletion.begun_at)}
         try:
             self.table.write(Delete(keys.deletion(deletion.tenant_id), "#begun_at = :begun", values))

@@ -80,13 +80,17 @@ class Tenant:
 
 
 def same_name(name: str) -> str:
-    """Return the form in which names are compared: without case, Unicode variants and joiners."""
+    """Return the normalised form of a name, which is used to compare names.
+
+    Names are the same if they differ only in letter case, Unicode compatibility variants, joiners or variation
+    selectors.
+    """
     seen = "".join(char for char in name if not is_unseen(char))
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", seen).casefold())
 
 
 def find_settings_fault(settings: Mapping[str, Any]) -> str | None:
-    """Return the first error in the settings that the platform uses, or None. Other settings are not checked."""
+    """Return the message for the first invalid setting, or None. Only settings that the platform uses are checked."""
     features = settings.get("features", {})
     if not isinstance(features, dict) or not all(isinstance(on, bool) for on in features.values()):
         return "features must be an object whose values are true or false"

@@ -1,14 +1,15 @@
-"""Unique tenant names. A marker item reserves a name.
+"""Claims unique tenant names. A marker item reserves a name for a tenant.
 
 A marker can be stale after an interrupted creation, renaming or deletion. A new claim replaces a stale marker in steps
-that a delayed writer cannot undo:
+that a delayed writer cannot undo. The steps depend on the tenant of the marker:
 
-    no marker                                     the name is claimed
-    its tenant's creation is incomplete           the creation continues with that id; the condition allows one
-    its tenant is deleted                         the name is claimed for the new tenant
-    its tenant has another name                   its `config_version` is incremented, so that a concurrent renaming
+    there is no marker                            the name is claimed
+    the tenant's creation is incomplete           a creation continues with the same tenant id, and only one call can
+                                                  complete it; a renaming raises `Conflict`
+    the tenant is deleted                         the name is claimed
+    the tenant has another name                   its `config_version` is incremented, so that a concurrent renaming
                                                   fails; then the name is claimed
-    its tenant has this name                      `Conflict`
+    the tenant has this name                      `Conflict` is raised
 """
 
 from collections.abc import Callable
@@ -61,7 +62,7 @@ class Names:
         raise Conflict("another call is claiming this name; try again")
 
     def _make_free(self, marker: NameMarker, holder: Tenant, name: str) -> None:
-        """Ensure that the marker's tenant neither has nor can get this name; raise `Conflict` if it has the name."""
+        """Ensure that the marker's tenant does not have this name and cannot acquire it; raise `Conflict` otherwise."""
         if holder.status == "deleted":
             return
         if same_name(holder.name) == same_name(name) or not self.store_of(marker.tenant_id).fence(

@@ -13,7 +13,7 @@ ANY_MODEL = frozenset[ModelSize]({"small", "medium", "large"})
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A plan: its limits by their API names (money in USD), and its other settings.
+    """A plan with its limits by API name (money in USD).
 
     The other settings are the allowed model sizes, the audit retention in days, and the maximum number of characters of
     a message.

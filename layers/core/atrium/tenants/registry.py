@@ -1,6 +1,7 @@
 """The operator's list of tenants, and the markers that keep tenant names unique. Both are platform items.
 
-They only show that a tenant may exist and which name it has. The tenant's item is authoritative.
+The list and the markers only show which tenants may exist and which names they may have. The tenant's item is
+authoritative.
 """
 
 import secrets
@@ -23,7 +24,7 @@ _NAMES_READ = 1_000
 
 @dataclass(frozen=True, slots=True)
 class NameMarker:
-    """The marker of a tenant name, with the tenant that claims it. `claim` is different for each claim."""
+    """The marker of a tenant name, with the tenant that claimed the name. `claim` is a random value for each claim."""
 
     tenant_id: TenantId
     claim: str
@@ -42,9 +43,9 @@ class TenantRegistry:
     def claim(
         self, name: str, tenant_id: TenantId, *, replacing: NameMarker | None, registered_at: datetime | None = None
     ) -> bool:
-        """Reserve a name for a tenant; return False if the stored marker is not the expected one.
+        """Reserve a name for a tenant; return False if the stored marker is not equal to `replacing`.
 
-        With `registered_at`, the same transaction adds the new tenant to the list.
+        If `registered_at` is given, the same transaction adds the new tenant to the list.
         """
         marker = {"tenant_id": tenant_id, "claim": secrets.token_hex(8), "name": name}
         condition, values = (NEW, {}) if replacing is None else ("#claim = :claim", {"claim": replacing.claim})
@@ -59,7 +60,7 @@ class TenantRegistry:
         return True
 
     def release(self, name: str, marker: NameMarker | None) -> None:
-        """Release a name if this claim is still the current claim."""
+        """Delete the marker of a name, unless another claim has replaced it."""
         if marker is None:
             return
         values = {"tenant": marker.tenant_id, "claim": marker.claim}
@@ -71,7 +72,7 @@ class TenantRegistry:
             return
 
     def mark_deleted(self, tenant_id: TenantId, record: Put, *, now: datetime) -> None:
-        """Remove a tenant from the list and its name from the entry, and write the platform's audit record.
+        """Mark a tenant as deleted in the list, remove its name, and write the platform's audit record.
 
         Idempotent.
         """
@@ -81,13 +82,13 @@ class TenantRegistry:
             self.table.transact([marking, record])
         except TransactionRefused:
             with suppress(ConditionFailed):
-                # The entry of an older version contains the name.
+                # An entry that an older version marked as deleted may still contain the name.
                 self.table.write(Update(place, "REMOVE #name", EXISTS))
 
     def list_names(self, tenant_id: TenantId, position: Position | None) -> Page[Key]:
-        """Return a tenant's name markers among the next thousand markers of all tenants.
+        """Return the keys of a tenant's markers among the next thousand name markers of all tenants.
 
-        An interrupted renaming leaves a marker to which no other item refers.
+        All markers must be searched, because an interrupted renaming leaves a marker to which no other item refers.
         """
         query = Query(
             "TENANT_NAME", limit=_NAMES_READ, position=position, where="#tenant_id = :id", values={"id": tenant_id}

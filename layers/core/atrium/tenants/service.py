@@ -44,7 +44,7 @@ class TenantFields:
 class TenantService:
     """The operator's operations on tenants. The routes check the scope.
 
-    Changes are audited if there is an `origin`. The installation creates its first tenants without an origin.
+    Changes are audited if there is an `origin`. Callers that only read tenants or continue deletions omit the origin.
     """
 
     def __init__(
@@ -87,9 +87,9 @@ class TenantService:
             raise Conflict("another tenant has this name; choose another name") from error
 
     def close(self, tenant: Tenant, operations: Sequence[Operation]) -> Tenant:
-        """Complete a creation and apply other writes of the partition in one transaction.
+        """Complete a creation and apply `operations` in the same transaction.
 
-        Raises `Conflict` on failure.
+        Raises `Conflict` if a condition of the transaction is false.
         """
         store = self._store(tenant.id)
         try:
@@ -120,7 +120,10 @@ class TenantService:
         return Page(found, position)
 
     def change(self, tenant_id: str, changes: Mapping[str, Any]) -> Tenant:
-        """Change name, display_name, plan, settings or metadata; raise `NotFound`, or `Conflict` for a taken name."""
+        """Change the name, display name, plan, settings or metadata of a tenant.
+
+        Raises `NotFound`, `ValidationFailed` for invalid settings, or `Conflict` if the name is taken.
+        """
         _check_settings(changes.get("settings", {}))
         tenant = self.get(tenant_id)
         if not changes:
@@ -136,16 +139,16 @@ class TenantService:
         return self._written(lambda: self._store(tenant.id).change(changes, *records, now=self._clock()))
 
     def set_status(self, tenant_id: str, status: Literal["active", "suspended"], reason: str) -> Tenant:
-        """Suspend or activate a tenant. Idempotent. It takes effect when the authorizer's cache expires."""
+        """Suspend or activate a tenant. Idempotent. The change takes effect when the authorizer's cache expires."""
         tenant = self.get(tenant_id)
         records = self._records(tenant, "suspend" if status == "suspended" else "activate", reason=reason)
         store = self._store(tenant.id)
         return self._written(lambda: store.set_status(status, reason, *records, now=self._clock()))
 
     def log_out(self, tenant_id: str, origin: Origin) -> None:
-        """End all access and refresh tokens of a tenant, with an audit event.
+        """Invalidate all access and refresh tokens of a tenant, and append an audit event.
 
-        API keys stay valid. Raises `NotFound`.
+        API keys remain valid. Raises `NotFound`.
         """
         tenant, now = self.get(tenant_id), self._clock()
         store = self._store(tenant.id)
@@ -157,10 +160,11 @@ class TenantService:
             raise NotFound("tenant not found") from refused
 
     def delete(self, tenant_id: str, release: Callable[[TenantId], object] = lambda _: None) -> None:
-        """Delete a tenant: end its credentials and release its name. Raises `NotFound` if it is already deleted.
+        """Delete a tenant: invalidate its credentials and release its name.
 
-        `release` is then called to release the tenant's other claims. A repeated call or the sweeper continues an
-        interrupted deletion. The sweeper erases the tenant's data (`atrium.erasure`).
+        `release` is called afterwards to release the tenant's other claims. A repeated call or the sweeper continues an
+        interrupted deletion. The sweeper erases the tenant's data (`atrium.erasure`). Raises `NotFound` if the tenant
+        does not exist or was already deleted.
         """
         now = self._clock()
         tenant = self._store(_known(tenant_id)).get()
@@ -207,7 +211,7 @@ class TenantService:
         return renamed
 
     def _change_unmodified(self, tenant: Tenant, changes: Mapping[str, Any]) -> Tenant:
-        """Change a tenant, including its name; raise `Conflict` if it was modified after it was read."""
+        """Change a tenant, including its name; raise `Conflict` if another call modified the tenant after the read."""
         records = self._records(tenant, "change", **changes)
         try:
             return self._store(tenant.id).rename(changes, *records, now=self._clock(), version=tenant.config_version)
@@ -215,7 +219,7 @@ class TenantService:
             raise Conflict("the tenant was modified by another call; try again") from error
 
     def _records(self, tenant: Tenant, action: str, **details: Any) -> tuple[Put, ...]:
-        """Return the audit event of a change, for its transaction; empty if there is no origin."""
+        """Return the write of a change's audit event, or an empty tuple if there is no origin."""
         if self._origin is None:
             return ()
         base = {"action": f"tenant.{action}", "resource": tenant.id, "name": tenant.name, "plan": tenant.plan}

@@ -42,7 +42,7 @@ class SettingsService:
         return _read(self._tenant())
 
     def change(self, changes: Mapping[str, Any]) -> TenantSettings:
-        """Change settings. Features that are not in the request are unchanged; null removes a feature.
+        """Change settings. Features that are not in `changes` are not changed, and None removes a feature.
 
         Raises `ValidationFailed`, or `Conflict` after repeated concurrent changes.
         """

@@ -31,15 +31,15 @@ class TenantStore:
     table: TenantTable
 
     def get(self) -> Tenant | None:
-        """Return the tenant in any state, including deleted and incomplete."""
+        """Return the tenant, even if it is deleted or its creation is incomplete. Return None if there is no item."""
         item = self.table.get(keys.tenant())
         return read_tenant(item) if item else None
 
     def open(self, tenant: Tenant) -> Tenant:
         """Start or take over the creation of a tenant with the mark `opening`, and return the tenant.
 
-        Raises `ConditionFailed` if the tenant is complete. An earlier creation of the same tenant can then no longer be
-        closed.
+        After this call, an earlier creation of the same tenant can no longer be closed. Raises `ConditionFailed` if the
+        creation of the tenant is already complete.
         """
         values: dict[str, Any] = {
             **_attributes(tenant),
@@ -54,11 +54,11 @@ class TenantStore:
         )
 
     def closing(self, opening: str) -> Update:
-        """Return the write that completes a creation. It belongs in a transaction."""
+        """Return the write that completes a creation, for a transaction."""
         return Update(keys.tenant(), "REMOVE #opening", "#opening = :opening", {"opening": opening})
 
     def change(self, changes: Mapping[str, Any], *records: Put, now: datetime) -> Tenant:
-        """Set attributes; raise `ConditionFailed` if the tenant does not exist."""
+        """Set attributes of the tenant; raise `ConditionFailed` if the tenant does not exist."""
         return read_tenant(self.table.write_audited(_change(changes, now, _VISIBLE, {}), records))
 
     def changing(self, changes: Mapping[str, Any], *, now: datetime, version: int) -> Update:
@@ -66,7 +66,7 @@ class TenantStore:
         return _change(changes, now, f"{_VISIBLE} AND #config_version = :version", {"version": version})
 
     def rename(self, changes: Mapping[str, Any], *records: Put, now: datetime, version: int) -> Tenant:
-        """Set attributes including the name; raise `ConditionFailed` if `config_version` is not `version`."""
+        """Set attributes, including the name; raise `ConditionFailed` if `config_version` is not equal to `version`."""
         try:
             return read_tenant(self.table.write_audited(self.changing(changes, now=now, version=version), records))
         except ConditionFailed as error:
@@ -86,7 +86,7 @@ class TenantStore:
         return self.change(changes, *records, now=now)
 
     def ending_tokens(self, *, now: datetime) -> Update:
-        """Return the write that ends all access and refresh tokens of the tenant, for a transaction."""
+        """Return the write that invalidates all access and refresh tokens of the tenant, for a transaction."""
         return _change({"logins_ended_at": format_time(now)}, now, _VISIBLE, {}, raised="token_version")
 
     def mark_deleted(self, *, by: str, now: datetime) -> None:
@@ -95,7 +95,7 @@ class TenantStore:
         self.table.write(_change(changes, now, f"{EXISTS} AND attribute_not_exists(#opening)", {}))
 
     def leave_tombstone(self, tenant: Tenant, *, erased_at: datetime | None = None) -> None:
-        """Replace a deleted tenant's item by its tombstone. Idempotent."""
+        """Replace the item of a deleted tenant with its tombstone. Idempotent."""
         item = {
             "id": tenant.id,
             "plan": tenant.plan,
@@ -110,9 +110,9 @@ class TenantStore:
         self.table.write(Put(keys.tenant(), item, "#status = :deleted", {"deleted": "deleted"}))
 
     def fence(self, version: int) -> bool:
-        """Increment `config_version` if it equals `version`, so that changes based on earlier reads fail.
+        """Increment `config_version` if it is equal to `version`, so that changes that are based on earlier reads fail.
 
-        Returns False if it is different.
+        Returns False if `config_version` has another value.
         """
         try:
             values = {"one": 1, "version": version}
@@ -123,9 +123,9 @@ class TenantStore:
 
 
 def not_deleted() -> Check:
-    """Return the check that the tenant is not deleted.
+    """Return the condition check that the tenant is not deleted.
 
-    A transaction includes it if it claims something that a tenant deletion releases.
+    A transaction must include the check if it claims something that a tenant deletion releases, such as an issuer.
     """
     return Check(keys.tenant(), "NOT #status = :deleted", {"deleted": "deleted"})
 
@@ -159,7 +159,7 @@ def _attributes(tenant: Tenant) -> dict[str, Any]:
 
 
 def read_tenant(item: Mapping[str, Any]) -> Tenant:
-    """Return the tenant of an item."""
+    """Return the tenant that is stored in an item."""
     default_agent_id = item.get("default_agent_id")
     return Tenant(
         id=TenantId(item["id"]),

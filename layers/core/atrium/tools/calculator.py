@@ -1,4 +1,4 @@
-"""The calculator tool. It computes decimal numbers with 50 digits; sizes are limited. Expressions are not run as code.
+"""The calculator tool. It computes with 50 decimal digits and limits the size of numbers. No expression runs as code.
 
 sum     = product (("+" | "-") product)*
 product = sign (("*" | "/" | "//" | "%") sign)*
@@ -39,7 +39,7 @@ class CalculatorArguments(BaseModel):
 
 
 def evaluate(expression: str) -> tuple[Decimal, bool]:
-    """Return the value and whether it is exact. Raise `ToolRetry` with the reason if the expression is invalid."""
+    """Return the value of an expression, and whether it is exact. Raise `ToolRetry` if the expression is invalid."""
     context = Context(prec=DIGITS, Emax=9_999, Emin=-9_999, traps=[InvalidOperation, Overflow])
     try:
         value = _Reader(_tokens(expression), context).read()

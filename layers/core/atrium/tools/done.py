@@ -1,4 +1,4 @@
-"""The tool with which an agent reports that its task is complete (`require_done_tool`)."""
+"""The tool that an agent calls when its task is complete (see `AgentConfig.require_done_tool`)."""
 
 from typing import Annotated
 

@@ -1,7 +1,7 @@
-"""The tool model: description, arguments, function, and failures.
+"""The tool model: description, arguments, function and failures.
 
 A tool fails with `ToolRetry` (wrong arguments; the model should retry) or `ToolRefusal` (the model should not retry).
-Any other exception is a defect: it is logged, and the model receives the answer that the tool failed.
+Any other exception is a defect: it is logged, and the model receives a tool result that says that the tool failed.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,16 +18,16 @@ type ToolPermission = Literal["read", "write", "execute", "admin"]
 
 
 class ToolRetry(Exception):
-    """The call can succeed with other arguments. The text is sent to the model."""
+    """The call can succeed with other arguments. The text of the exception is sent to the model."""
 
 
 class ToolRefusal(Exception):
-    """The call cannot succeed. The text is sent to the model."""
+    """The call cannot succeed. The text of the exception is sent to the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """The data of a call that its tool may use."""
+    """The data that a tool can use during a call, in addition to the arguments."""
 
     tenant_id: TenantId
     run_id: RunId
@@ -51,7 +51,7 @@ class Tool[Arguments: BaseModel]:
     calls_per_minute: int = 100
 
     def input_schema(self) -> dict[str, Any]:
-        """Return the JSON schema of the arguments."""
+        """Return the JSON Schema of the arguments."""
         schema = self.arguments.model_json_schema()
         schema.pop("title", None)
         return schema

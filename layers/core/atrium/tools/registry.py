@@ -1,7 +1,7 @@
-"""The registry of tools, and the execution of tool calls within limits. A call always returns an answer.
+"""The registry of tools, and the execution of tool calls within limits. A call always returns a tool result.
 
 With a guard, each call is checked against the tenant's policies and audited. If a policy denies the call, the model
-receives this as the answer and can continue without the tool.
+receives a tool result that reports this denial, and can continue without the tool.
 """
 
 import time
@@ -35,7 +35,7 @@ _WITHHELD = "The result was withheld because it looks like a prompt injection ({
 
 @dataclass(frozen=True, slots=True)
 class ToolAnswer:
-    """The result of a call in the form that is sent to the model."""
+    """A tool result as it is sent to the model. `defect` is an unexpected exception that the tool raised."""
 
     content: str
     is_error: bool
@@ -68,11 +68,11 @@ class ToolRegistry:
         return ToolRegistry(tools)
 
     def schemas(self) -> tuple[ToolSchema, ...]:
-        """Return the tool schemas for a model. Each is cached, because creating it takes a millisecond."""
+        """Return the tool schemas for a model. Schemas are cached, because creating one takes a millisecond."""
         return tuple(map(_schema, self._tools.values()))
 
     def call(self, name: str, arguments: Mapping[str, Any], context: ToolContext) -> ToolAnswer:
-        """Run one call within the tool's timeout. Every failure is returned as an answer.
+        """Call a tool, limited by the tool's timeout. Every failure is returned as an error result.
 
         A thread cannot be stopped, so a call that timed out continues in the background.
         """
@@ -116,9 +116,9 @@ def _bounded(content: str) -> str:
 
 
 class GuardedTools(ToolRegistry):
-    """A registry whose calls are checked against policies. `done` is not checked, because it only ends the run.
+    """A registry that checks each call against the policies. `done` is not checked, because it only ends the run.
 
-    If the audit event cannot be written, the call fails.
+    If the audit event of a call cannot be written, the call fails.
     """
 
     def __init__(self, guard: PolicyGuard, tools: Iterable[Tool[Any]] = BUILT_IN) -> None:
@@ -150,7 +150,7 @@ class GuardedTools(ToolRegistry):
 
 
 def _amount(arguments: Mapping[str, Any]) -> Decimal | None:
-    """Return the amount in the arguments of a call. Return None if it is missing or not a number."""
+    """Return the argument `amount` of a call, or None if it is missing or not a finite number."""
     value = arguments.get(AMOUNT)
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None

@@ -1,1 +1,1 @@
-"""Usage and cost: one ledger entry per settled call, and the usage aggregates derived from the ledger."""
+"""Usage and cost: one ledger entry per settled run, and the usage aggregates derived from the ledger."""

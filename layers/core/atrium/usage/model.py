@@ -17,11 +17,11 @@ _PRINCIPAL_GROUPS: Mapping[str, Group] = {"usr": "USER", "key": "KEY", "cli": "C
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """The usage of one settled call. `at` is the time of settlement; it determines the day of the aggregates.
+    """The usage of one settled run. `at` is the time of settlement, which determines the day of the aggregates.
 
     `tool_calls` is the number of calls by tool. `admitted` contains the second in which each admission item counted the
-    run, by scope id (empty for the tenant's); it is empty if no item counted it. `estimated`: the end of a model call
-    was not observed; the entry contains its reservation, the upper bound of its usage.
+    run, by scope id ("" for the tenant). `estimated` means that the provider did not report all tokens, or that the run
+    was interrupted and its reservation was recorded as an upper bound.
     """
 
     run_id: RunId
@@ -49,7 +49,7 @@ class LedgerEntry:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A ledger entry delivered by the table's stream, and the record's sequence number, stored as the entry's mark."""
+    """A ledger entry from the table's stream. The record's sequence number is stored as the entry's mark."""
 
     entry: LedgerEntry
     sequence: str
@@ -57,7 +57,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Amounts of usage that can be added. `requests` is the number of settled calls."""
+    """Amounts of usage that can be added. `requests` is the number of settled runs."""
 
     requests: int = 0
     input_tokens: int = 0

@@ -1,13 +1,13 @@
-"""Rebuilds the usage aggregates of a period from the ledger, while the stream is counted (ADR 0073).
+"""Rebuilds the usage aggregates of a period from the ledger, while the stream continues to be counted (ADR 0073).
 
-    freeze      set a token in the shared item of each day; the stream then leaves entries of that day unmarked
-    read        read the aggregates, then the marked entries; the aggregates should be their sum; both no longer change
-    correct     write the items that differ and delete the superfluous items, on the condition of the token
+    freeze      set a token in the shared item of each day; entries of these days are then no longer counted or marked
+    read        read the aggregates, then the marked entries (neither can change); the aggregates should be their sums
+    correct     write the items that differ and delete superfluous items, on the condition that the token is unchanged
     thaw        write the shared item without the token
     count       count the unmarked entries
 
-A second rebuild that freezes the days takes over, and the first can no longer write. If a rebuild fails, the days stay
-frozen and their new entries unmarked; the next rebuild completes them.
+A second rebuild that freezes the days takes over, and the first rebuild can no longer write. If a rebuild fails, the
+days remain frozen and their new entries remain unmarked, until the next rebuild thaws the days and counts the entries.
 """
 
 from collections.abc import Iterable, Iterator
@@ -50,7 +50,7 @@ class SumTally:
                 self.figures[key] = self.figures[key] + figures if key in self.figures else figures
 
     def differing(self, stored: dict[SumKey, Figures]) -> dict[SumKey, Figures]:
-        """Return the expected value of each aggregate whose stored value differs."""
+        """Return the expected value of each aggregate that has a different stored value."""
         nothing = Figures()
         return {
             key: wanted
@@ -68,14 +68,15 @@ class FrozenSums:
     days: tuple[date, ...]
 
     def freeze(self) -> None:
-        """Stop the counting of these days. Replaces the token of an earlier rebuild."""
+        """Set the token on each day, so that no entries are counted. Replaces the token of an earlier rebuild."""
         for day in self.days:
             self.table.write(Update(_total(day), "SET #frozen = :token REMOVE #thawed", ANY, {"token": self.token}))
 
     def correct(self, tally: SumTally, stored: dict[SumKey, Figures]) -> int:
         """Write the aggregates that differ, thaw the days, and return the number of aggregates that differed.
 
-        Each day then has the items that the stream would write. Raises `RebuildSuperseded` if the token was replaced.
+        Each day then has the same items as if its entries were counted again. Raises `RebuildSuperseded` if the token
+        was replaced.
         """
         for day in self.days:
             shared, own = divide_sums({key: figures for key, figures in tally.figures.items() if key.day == day})
@@ -110,7 +111,7 @@ class FrozenSums:
 
 
 def read_days(table: TenantTable, days: Iterable[date]) -> dict[SumKey, Figures]:
-    """Read all usage aggregates of some days, strongly consistent. Items of groups that no longer exist are skipped."""
+    """Return all usage aggregates of some days (strongly consistent reads). Items of removed groups are skipped."""
     items = (each for day in days for each in _read_items(table, day))
     return merge(read_item(key, item) for key, item in items if key.sort.partition("#")[0] in GROUPS)
 

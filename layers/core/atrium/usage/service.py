@@ -1,4 +1,4 @@
-"""Usage that a caller may see, and the counting of ledger entries from the table's stream."""
+"""Reads the usage that a caller may see, and counts ledger entries from the table's stream."""
 
 import random
 import time
@@ -23,13 +23,13 @@ _READERS_MAX = 8
 
 @dataclass(frozen=True, slots=True)
 class UsageService:
-    """Reads the usage that a caller may see: the tenant's usage with the scope `admin`, otherwise their own."""
+    """Reads the usage that a caller may see: the tenant's usage with the scope `admin`, otherwise the caller's."""
 
     context: TenantContext
     sums: SumStore
 
     def by_day(self, period: Period) -> dict[date, Figures]:
-        """Return the usage of each day in a period that has usage, oldest first."""
+        """Return the usage of the days in a period, oldest first. Days without usage are omitted."""
         principal = self.context.principal
         if principal.sees_all:
             wanted = [SumKey(day, "TOTAL") for day in period.days()]
@@ -50,7 +50,7 @@ class UsageService:
     def by_group(self, days: Mapping[date, Figures], group: Group, *, after: str, limit: int) -> dict[str, Figures]:
         """Return the first `limit` values of a group after `after`, with their usage over `days` (from `by_day`).
 
-        Costs one query per day; for models, agents and tools half a read unit per day.
+        Costs one query per day. Models, agents and tools usually cost only half a read unit per day.
         """
         self.check(group)
         principal = self.context.principal
@@ -67,13 +67,13 @@ class UsageService:
 
 @dataclass(frozen=True, slots=True)
 class UsageCounter:
-    """Counts arrivals of several tenants. Concurrent counts for one tenant can only delay each other."""
+    """Counts ledger entries of several tenants. Concurrent counts for one tenant are correct, but may need retries."""
 
     table_for: Callable[[TenantId], TenantTable]
     sleep: Callable[[float], None] = time.sleep
 
     def count(self, arrivals: Iterable[Arrival]) -> dict[str, AtriumError]:
-        """Count the arrivals. Return the failures by sequence number, so that the stream delivers them again."""
+        """Count the arrivals. Return the errors by sequence number, so that the stream delivers these entries again."""
         failures: dict[str, AtriumError] = {}
         ordered = sorted(arrivals, key=lambda arrival: arrival.entry.tenant_id)
         for tenant_id, group in groupby(ordered, key=lambda arrival: arrival.entry.tenant_id):

@@ -2,8 +2,8 @@
 
 The shared item contains the total of all calls in attributes with the field names of `Figures`, a string set `names`
 (such as `MODEL#claude-haiku-5-5`), and the usage of each name in attributes `<hash of the name><index of the figure>`,
-so that ADD works. After `NAMES_MAX` names, each further name gets a separate item. Readers add both; they read the
-separate items of a group only if its shared usage is lower than the total. This includes items of the previous layout.
+which ADD can update. After `NAMES_MAX` names, each further name has a separate item. A reader adds shared and separate
+usage. Separate items, and items of the previous layout, are read only if a group's shared usage is below the total.
 """
 
 from base64 import urlsafe_b64encode
@@ -18,13 +18,13 @@ from atrium.usage.model import FIGURES, Figures, Group, SumKey
 
 SHARED: frozenset[Group] = frozenset({"MODEL", "AGENT", "TOOL"})
 NAMES_MAX = 24
-"""About 2.3 kB, six write units, the cost of three separate items. A batch can exceed the limit by a factor of two."""
+"""Maximum number of names in a shared item (2.3 kB, six write units). A batch can exceed it by a factor of two."""
 
 
 def divide_sums(
     sums: Mapping[SumKey, Figures], unshared_days: Set[date] = frozenset()
 ) -> tuple[dict[date, dict[SumKey, Figures]], dict[SumKey, Figures]]:
-    """Divide aggregates into each day's shared ones (the most used; none on `unshared_days`) and separate ones."""
+    """Divide aggregates into those for each day's shared item (on `unshared_days` only the total) and the others."""
     shared: dict[date, dict[SumKey, Figures]] = {}
     own: dict[SumKey, Figures] = {}
     for key, figures in sorted(sums.items(), key=lambda each: (each[0].group != "TOTAL", -each[1].requests)):
@@ -75,7 +75,7 @@ def names_of(sums: Iterable[SumKey]) -> list[str]:
 
 
 def _attributes(name: str) -> list[str]:
-    """Return the attribute names of a name's usage. They begin with 60 bits of the hash of the name."""
+    """Return the attribute names for the usage of a name. Each begins with 60 bits of the hash of the name."""
     short = urlsafe_b64encode(sha256(name.encode()).digest())[:10].decode()
     return [f"{short}{position}" for position in range(len(FIGURES))]
 

@@ -28,7 +28,7 @@ class LedgerStore:
     table: TenantTable
 
     def put(self, entry: LedgerEntry) -> bool:
-        """Write the entry of a settled call, once. Return False if the run already has a different entry."""
+        """Write the entry of a settled run, once. Return False if the run already has a different entry."""
         item = encode_entry(entry)
         try:
             self.table.write(Put(ledger_key(entry.run_id), item, NEW))
@@ -42,9 +42,9 @@ class LedgerStore:
         return decode_entry(self.table.tenant_id, item) if item else None
 
     def read_month(self, month: str, *, uncounted: bool = False) -> Iterator[tuple[LedgerEntry, bool]]:
-        """Yield the entries of runs started in a month (`2026-11`), and whether the usage aggregates include each.
+        """Yield each entry of a run started in a month (`2026-11`), and whether the usage aggregates include the entry.
 
-        Strongly consistent, but entries written meanwhile may be missing. One read unit for about eight entries.
+        Reads are strongly consistent, but miss entries written later. Costs one read unit for about eight entries.
         """
         where = "attribute_not_exists(#counted)" if uncounted else ""
         query = Query(keys.ledger_month(month), limit=_PAGE, where=where)
@@ -68,7 +68,7 @@ def ledger_key(run_id: RunId) -> Key:
 
 
 def encode_entry(entry: LedgerEntry) -> dict[str, Any]:
-    """Return the item's attributes without its key. Numbers are stored as numbers, so that exports can sum them."""
+    """Return the attributes of an entry's item, except its key. Numbers are not converted to text."""
     return {
         "at": format_time(entry.at),
         "agent_id": entry.agent_id,

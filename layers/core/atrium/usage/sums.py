@@ -4,8 +4,8 @@
                        USER#… KEY#… CLIENT#… END_USER#…    one item per value
                        MODEL#… AGENT#… TOOL#…              names that do not fit into the shared item
 
-An entry is marked in the transaction that adds it, on the condition that it has no mark. It is therefore counted once,
-even if it is delivered twice, late, in another order, or by two workers.
+An entry is marked in the transaction that adds its usage, on the condition that the entry has no mark. It is therefore
+counted once, even if it is delivered late, twice, out of order, or to two workers.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -48,10 +48,10 @@ class SumStore:
     table: TenantTable
 
     def count(self, arrivals: Sequence[Arrival]) -> None:
-        """Add entries to the aggregates. Counted entries are skipped; entries of a frozen day stay unmarked.
+        """Add entries to the aggregates. Entries already counted, and entries of frozen days, are skipped.
 
-        A call has at most 100 operations (see `split`). Costs two write units per entry, per day, and per item of a
-        group value. If it raises `Unavailable`, either all or none of the entries of the transaction were counted.
+        The arrivals must fit into one transaction (see `split`). Costs two write units per entry, per day, and per item
+        of a group value. After `Unavailable`, either all or none of the entries in the transaction are counted.
         """
         pending = list(arrivals)
         unshared: set[date] = set()
@@ -77,9 +77,9 @@ class SumStore:
     def first(
         self, day: date, group: Group, *, after: str, limit: int, shared: Mapping[SumKey, Figures]
     ) -> dict[str, Figures]:
-        """Return the first `limit` aggregates of a group on a day with values after `after`, ordered by value.
+        """Return the usage of the first `limit` values of a group after `after` on one day, ordered by value.
 
-        Costs a query, unless `shared`, the aggregates of the day's shared item, contains the whole group.
+        `shared` contains the aggregates of the day's shared item. Costs one query, unless it contains the whole group.
         """
         inside = {key.value: figures for key, figures in shared.items() if key.group == group}
         measure = "tool_calls" if group == "TOOL" else "requests"
@@ -101,7 +101,7 @@ class SumStore:
                 return found
 
     def read(self, wanted: Iterable[SumKey]) -> dict[SumKey, Figures]:
-        """Return the aggregates that exist. Costs half a read unit per item."""
+        """Return the requested aggregates that exist. Costs half a read unit per item."""
         keys = set(wanted)
         totals = {SumKey(key.day, "TOTAL") for key in keys if key.group in SHARED}
         found = self._read_items({sum_key(key) for key in keys | totals})
@@ -121,7 +121,7 @@ class SumStore:
 
 
 def day_of(entry: LedgerEntry) -> date:
-    """Return the UTC day to which an entry is counted."""
+    """Return the UTC day for which an entry is counted."""
     return entry.at.astimezone(UTC).date()
 
 
@@ -145,7 +145,7 @@ def contributions(entry: LedgerEntry) -> dict[SumKey, Figures]:
 
 
 def merge[K](parts: Iterable[Mapping[K, Figures]]) -> dict[K, Figures]:
-    """Add the usage of each key over all parts."""
+    """Return the sum of the usage of each key over all parts."""
     merged: dict[K, Figures] = {}
     for part in parts:
         for key, figures in part.items():
@@ -154,7 +154,7 @@ def merge[K](parts: Iterable[Mapping[K, Figures]]) -> dict[K, Figures]:
 
 
 def first_of(parts: Iterable[Mapping[str, Figures]], limit: int) -> dict[str, Figures]:
-    """Return the first `limit` keys of all parts, with their usage added. Each part may end after `limit` keys."""
+    """Return the first `limit` keys of all parts and the sum of their usage. Parts may be cut after `limit` keys."""
     return dict(sorted(merge(parts).items())[:limit])
 
 
@@ -178,7 +178,7 @@ def sum_key(key: SumKey) -> Key:
 
 
 def _tools(calls: Mapping[str, int]) -> dict[str, int]:
-    """Return the calls by tool. Tools after the first 64 are combined, so that an entry fits into a transaction."""
+    """Return the calls by tool. Tools after the first 64 are combined, so that each entry fits into a transaction."""
     names = sorted(calls)
     kept = {name: calls[name] for name in names[:TOOLS_MAX]}
     rest = sum(calls[name] for name in names[TOOLS_MAX:])
@@ -192,7 +192,7 @@ def _mark(arrival: Arrival) -> Update:
 
 
 def _add_shared(day: date, sums: Mapping[SumKey, Figures]) -> Update:
-    """Return the update of a day's shared item. It fails if the item is frozen, or full and a name is new."""
+    """Return the update of a day's shared item. It fails if the item is frozen, or if it has no space for a name."""
     names = {f"n{at}": name for at, name in enumerate(names_of(sums))}
     if not names:
         return _add(sum_key(SumKey(day, "TOTAL")), write_shared(sums), _THAWED)

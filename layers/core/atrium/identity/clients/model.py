@@ -1,4 +1,4 @@
-"""The stored OAuth client, without its secret, and the validation of redirect URIs.
+"""The model of an OAuth client, without its secret, and the validation of redirect URIs.
 
 A client id contains the tenant id.
 """
@@ -54,16 +54,16 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class IssuedClient:
-    """A client with its new secret, which is empty for a public client. The secret is not stored."""
+    """A client and its new secret. The secret is not stored. For a public client, the secret is empty."""
 
     client: Client
     secret: str = field(repr=False)
 
 
 def find_redirect_fault(uri: str) -> str | None:
-    """Return what is wrong with a redirect URI, or None.
+    """Return the reason why a redirect URI is not allowed, or None.
 
-    Allowed are https URIs, http URIs with a loopback address, and private-use schemes that contain a dot (RFC 8252).
+    A redirect URI must use https, http on a loopback address, or a private-use scheme that contains a dot (RFC 8252).
     """
     parts = _split(uri)
     if parts is None:
@@ -79,10 +79,10 @@ def find_redirect_fault(uri: str) -> str | None:
 
 
 def is_registered(uri: str, registered: Iterable[str]) -> bool:
-    """Return whether a redirect URI is registered. The texts must be equal.
+    """Return whether a redirect URI is equal to a registered redirect URI.
 
-    For a loopback IP address any port is accepted, because the operating system assigns it (RFC 8252 §7.3). `localhost`
-    is a name, so its port must match.
+    For a loopback IP address, any port is accepted, because the operating system assigns the port (RFC 8252 §7.3).
+    `localhost` is a name and not an address, so its port must match.
     """
     known = set(registered)
     if uri in known:
@@ -95,7 +95,7 @@ def _without_port(uri: str) -> str:
 
 
 def _split(uri: str) -> SplitResult | None:
-    """Return the parts of an absolute URI, or None if it is invalid."""
+    """Return the parts of an absolute URI, or None if the URI is invalid."""
     if len(uri) > REDIRECT_URI_MAX or not _URI.fullmatch(uri) or "#" in uri:
         return None
     try:
@@ -109,7 +109,7 @@ def _split(uri: str) -> SplitResult | None:
 def find_client_fault(
     type: ClientType, grant_types: tuple[str, ...], redirect_uris: tuple[str, ...]
 ) -> tuple[str, str] | None:
-    """Return the first field that conflicts with other fields and the reason, or None."""
+    """Return the name of the first invalid field and the reason, or None if all fields are valid."""
     for uri in redirect_uris:
         fault = find_redirect_fault(uri)
         if fault is not None:

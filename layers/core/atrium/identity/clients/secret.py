@@ -1,7 +1,7 @@
-"""Client secrets: `atr_cs_<base62>` for 32 random bytes.
+"""Client secrets: `atr_cs_<base62>`, where the base62 part encodes 32 random bytes.
 
-The table stores an HMAC of the client's id and the secret. The HMAC key is a pepper. If the HMAC is copied to another
-client, it matches no secret.
+The table stores an HMAC of the client id and the secret. The HMAC key is a pepper. An HMAC that is copied to another
+client matches no secret.
 """
 
 import secrets

@@ -38,7 +38,7 @@ class ClientService:
         redirect_uris: Iterable[str],
         scopes: Iterable[str],
     ) -> IssuedClient:
-        """Create a client; raise `ScopeRequired` for scopes that the caller lacks, or `ValidationFailed`."""
+        """Create a client; raise `ScopeRequired` for scopes that the caller does not have, or `ValidationFailed`."""
         now = self.clock()
         client = Client(
             id=mint_client_id(now, self.context.tenant_id),
@@ -67,7 +67,10 @@ class ClientService:
         return found
 
     def change(self, client_id: str, changes: Mapping[str, Any]) -> Client:
-        """Change name, redirect_uris, grant_types or scopes. Raises the same errors as `create`."""
+        """Change the name, redirect URIs, grant types or scopes of a client.
+
+        Raises `NotFound`, `Conflict` for a concurrent change, or the same errors as `create`.
+        """
         before = self.get(client_id)
         if not changes:
             return before
@@ -82,9 +85,9 @@ class ClientService:
         return after
 
     def rotate(self, client_id: str, grace_seconds: int) -> IssuedClient:
-        """Issue a new secret. The previous secret is valid until the end of the grace period.
+        """Issue a new secret for a client. The previous secret is valid until the end of the grace period.
 
-        Raises `Conflict` for a public client.
+        Raises `Conflict` for a public client or a concurrent change.
         """
         before, now = self.get(client_id), self.clock()
         if before.type == "public":
@@ -102,7 +105,7 @@ class ClientService:
         return issued
 
     def delete(self, client_id: str) -> None:
-        """Delete a client. Its tokens, including those of users who consented, become invalid within 30 seconds."""
+        """Delete a client. All tokens that were issued to the client become invalid within 30 seconds."""
         known = self._known(client_id)
         details = {"action": "delete", "resource": f"client:{known}"}
         if not self.store.delete(known, [self.audit.recording("admin.change", details)]):

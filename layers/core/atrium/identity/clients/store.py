@@ -17,7 +17,7 @@ _UNCHANGED = f"{EXISTS} AND #updated_at = :seen"
 
 @dataclass(frozen=True, slots=True)
 class ClientStore:
-    """Reads and writes the clients of one tenant. Each change is one transaction with its audit event."""
+    """Reads and writes the clients of one tenant. Each change and its audit event are written in one transaction."""
 
     table: TenantTable
 
@@ -34,12 +34,12 @@ class ClientStore:
         self.table.transact([Put(keys.client(client.id), _item(client), NEW), *also])
 
     def replace(self, before: Client, after: Client, also: Sequence[Operation]) -> bool:
-        """Replace a client; return False if it was changed or deleted after `before` was read."""
+        """Replace a client; return False if the client was changed or deleted after `before` was read."""
         put = Put(keys.client(after.id), _item(after), _UNCHANGED, {"seen": format_time(before.updated_at)})
         return self._transact([put, *also])
 
     def delete(self, client_id: ClientId, also: Sequence[Operation]) -> bool:
-        """Delete a client; return False if it does not exist."""
+        """Delete a client; return False if the client does not exist."""
         return self._transact([Delete(keys.client(client_id), EXISTS), *also])
 
     def _transact(self, operations: Sequence[Operation]) -> bool:
@@ -51,7 +51,7 @@ class ClientStore:
 
 
 def read_client(item: Mapping[str, Any], tenant_id: TenantId) -> Client:
-    """Return the client of an item in the tenant's partition."""
+    """Return the client that is stored in an item of the tenant's partition."""
     return Client(
         id=ClientId(item["id"]),
         tenant_id=tenant_id,

@@ -1,6 +1,6 @@
-"""The model of a connection: a principal's account at an OAuth provider. A principal has at most one per provider.
+"""The model of a connection: a principal's account at an OAuth provider.
 
-The tokens of a connection are encrypted with the tenant's key.
+A principal has at most one connection per provider. The tokens of a connection are encrypted with the tenant's key.
 """
 
 from dataclasses import dataclass, field
@@ -16,10 +16,11 @@ EARLY = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A connection. `expired` means that the provider refused to refresh it, and the user must connect again.
+    """A connection of a principal to an OAuth provider.
 
-    `version` is incremented with each new pair of tokens. `lease` is the id of the call that is refreshing the tokens,
-    valid until `leased_until`.
+    The status `expired` means that the provider refused a refresh and the user must connect again. `version` is
+    incremented with each new pair of tokens. `lease` is the id of the call that is refreshing the tokens; the lease
+    expires at `leased_until`.
     """
 
     owner: str

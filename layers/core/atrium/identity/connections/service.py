@@ -1,4 +1,4 @@
-"""The owner's operations on connections, and the access token for tools.
+"""The operations of an owner on their connections, and the access tokens for tools.
 
 A provider may accept a refresh token only once, so a refresh requires a lease. Of two concurrent calls, one refreshes
 the tokens and the other waits for the result. No route returns a token.
@@ -52,7 +52,8 @@ class ConnectionService:
     def complete(self, flow: Flow, text: str, returned: Returned) -> Connection:
         """Exchange the code for tokens and store them.
 
-        Raises `StateInvalid` for a flow that another user started, and `ProviderRefused` or `ProviderFailed`.
+        Raises `StateInvalid` if another user started the flow, and `ProviderRefused` or `ProviderFailed` if the
+        provider does not return tokens.
         """
         now, name = self.clock(), flow.description.name
         state = self.sealer.open(text, purpose="connect", provider=name, now=now)
@@ -85,7 +86,7 @@ class ConnectionService:
             raise NotFound(_GONE)
 
     def access_token(self, provider: str, calls: ProviderCalls) -> str:
-        """Return an access token that is valid for at least one minute. Refresh it if necessary.
+        """Return an access token. If the stored token expires within a minute, refresh the tokens first.
 
         Raises `NotFound`, `ConnectionExpired` (the user must connect again), `ProviderFailed` or `Unavailable`.
         """
@@ -105,9 +106,12 @@ class ConnectionService:
         raise Unavailable(internal="the refresh of a connection takes too long", retry_after_seconds=5)
 
     def _refresh(self, held: Connection, calls: ProviderCalls) -> str:
-        """Refresh the tokens and store them. If the process ends before that, the lease expires."""
+        """Refresh the tokens, store them, and return the access token.
+
+        If the process is killed before the tokens are stored, the lease expires.
+        """
         refresh_token = self.encryption.decrypt(held.purpose("refresh"), held.sealed_refresh)
-        # Before the call to the provider, because new tokens that cannot be encrypted would be lost.
+        # The data key is created before the refresh, because new tokens that cannot be encrypted would be lost.
         key = self.encryption.new_data_key()
         try:
             grant = calls.refresh(refresh_token)
@@ -127,9 +131,9 @@ class ConnectionService:
     def _keep(
         self, held: Connection, access: bytes, following: bytes, expires_at: datetime | None
     ) -> Connection | None:
-        """Store the new tokens.
+        """Store the new tokens. Return None if this call no longer holds the lease.
 
-        Retries while the table is unavailable, because the provider does not send the tokens again.
+        Retries up to three times if the table is unavailable, because the provider does not send the tokens again.
         """
         for _ in range(_KEEPS - 1):
             try:

@@ -14,7 +14,7 @@ from atrium.storage import provider_keys
 from atrium.storage.table import Query, TenantTable, TransactionRefused
 from atrium.storage.writes import ANY, EXISTS, Delete, Put, Update
 
-# Longer than the longest call to a provider. So if a lease has expired, its holder has ended.
+# Longer than the longest call to a provider, so the call that held an expired lease has ended.
 LEASE_SECONDS = 30
 
 
@@ -25,9 +25,9 @@ class ConnectionStore:
     table: TenantTable
 
     def put(self, connection: Connection, record: Put) -> None:
-        """Write a connection, replacing an existing one.
+        """Write a connection. It replaces an existing connection of the same owner and provider.
 
-        A running refresh of the replaced connection can no longer be stored.
+        If a refresh of the replaced connection is running, the tokens of this refresh are not stored.
         """
         key = provider_keys.connection(connection.owner, connection.provider)
         self.table.transact([Put(key, _item(connection), ANY), record])
@@ -42,7 +42,7 @@ class ConnectionStore:
         return self.table.query(Query("", prefix=prefix, limit=page.limit, position=page.position)).map(read_connection)
 
     def delete(self, connection: Connection, record: Put) -> bool:
-        """Delete a connection; return False if it does not exist."""
+        """Delete a connection; return False if the connection does not exist."""
         key = provider_keys.connection(connection.owner, connection.provider)
         try:
             self.table.transact([Delete(key, EXISTS), record])
@@ -51,9 +51,9 @@ class ConnectionStore:
         return True
 
     def lease(self, connection: Connection, *, now: datetime) -> Connection | None:
-        """Start a refresh of the tokens that were last read.
+        """Acquire the lease for a refresh of the tokens, and return the connection with the lease.
 
-        Return None if another refresh is running or has finished.
+        Returns None if another call holds the lease, or if the connection has changed since it was read.
         """
         values = {
             "lease": secrets.token_hex(8),
@@ -70,7 +70,7 @@ class ConnectionStore:
     def rotate(
         self, held: Connection, access: bytes, refresh: bytes, expires_at: datetime | None, *, now: datetime
     ) -> Connection | None:
-        """Write the new tokens. Return None if another call has the lease or the connection was replaced."""
+        """Write the new tokens and release the lease. Return None if `held` no longer has the lease."""
         values: dict[str, Any] = {
             "access": access,
             "refresh": refresh,
@@ -93,17 +93,17 @@ class ConnectionStore:
             return read_connection(self.table.write(write))
         except ConditionFailed as failed:
             found = read_connection(failed.item) if failed.item else None
-            # An earlier attempt of this write succeeded and its response was lost: the ciphertext is unique.
+            # The ciphertext is unique. If it is stored, an earlier attempt succeeded and its response was lost.
             return found if found is not None and found.sealed_access == access else None
 
     def expire(self, held: Connection, *, now: datetime) -> None:
-        """Mark the connection as expired and delete its refresh token."""
+        """Mark a connection as expired, delete its refresh token, and release the lease."""
         values = {"expired": "expired", "lease": held.lease, "now": format_time(now)}
         expression = "SET #status = :expired, #updated_at = :now REMOVE #lease, #leased_until, #sealed_refresh"
         self._update(held, expression, "#lease = :lease", values)
 
     def release(self, held: Connection) -> None:
-        """Release the lease after a call that did not use the refresh token."""
+        """Release the lease after a refresh that may be retried."""
         self._update(held, "REMOVE #lease, #leased_until", "#lease = :lease", {"lease": held.lease})
 
     def _update(
@@ -132,7 +132,7 @@ def _item(connection: Connection) -> dict[str, Any]:
 
 
 def read_connection(item: Mapping[str, Any]) -> Connection:
-    """Return the connection of an item."""
+    """Return the connection that is stored in an item."""
     return Connection(
         owner=item["owner"],
         provider=item["provider"],

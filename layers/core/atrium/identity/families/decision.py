@@ -17,9 +17,9 @@ type Use = Literal["current", "repeated", "reused"]
 def classify_use(
     token: EncodedRefreshToken, family: TokenFamily | None, *, client_id: str, grace_seconds: int, now: datetime
 ) -> Use | Refused:
-    """Return whether a token is current, a predecessor that is repeated within the grace period, or older.
+    """Return whether a token is the current token, a repeated predecessor within the grace period, or a reused token.
 
-    A token of another client and a token of an ended family are refused without a change.
+    The result is a refusal if the token was issued to another client, or if the family has ended or does not exist.
     """
     if family is None:
         return Refused(TokenExpired, "the token family does not exist")
@@ -47,7 +47,7 @@ def _find_end(family: TokenFamily, client_id: str, now: datetime) -> Refused | N
 
 
 class TokenVersions(Protocol):
-    """The token versions of user and tenant at the time when a login, or a code for a login, was issued."""
+    """The token versions of the user and the tenant when a login or an authorization code was created."""
 
     @property
     def token_version(self) -> int: ...
@@ -56,7 +56,7 @@ class TokenVersions(Protocol):
 
 
 def check_holder(versions: TokenVersions, user: User | None, tenant: Tenant | None) -> Refused | None:
-    """Return the reason why the user of a login may no longer use it, or None."""
+    """Return a refusal if the user may no longer use a login or an authorization code, otherwise None."""
     if user is None or tenant is None:
         return Refused(TokenInvalid, "the token's user or tenant does not exist")
     if (versions.token_version, versions.tenant_token_version) != (user.token_version, tenant.token_version):

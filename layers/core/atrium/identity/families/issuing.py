@@ -59,7 +59,7 @@ def make_token_family(
 
 
 def order_scopes(scopes: frozenset[str]) -> tuple[str, ...]:
-    """Return the scopes in table order, tenant scopes before OpenID Connect scopes. Unknown scopes are removed."""
+    """Return the known scopes in a fixed order: tenant scopes before OpenID Connect scopes."""
     return tuple(name for name in (*TENANT_SCOPES, *OIDC_SCOPES) if name in scopes)
 
 
@@ -74,7 +74,7 @@ class AccessSigner:
     def issue(
         self, family: TokenFamily, refresh_token: str, user: User, tenant: Tenant, scopes: frozenset[str] | None
     ) -> IssuedTokens:
-        """Return an access token and the refresh token. `scopes` restricts the access token to these scopes."""
+        """Return a new access token with the refresh token. `scopes` restricts the scopes of the access token."""
         own = family.scopes if scopes is None else order_scopes(scopes)
         claims = build_claims(
             family.user_id,

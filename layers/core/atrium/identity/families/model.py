@@ -13,11 +13,11 @@ LOGIN_SECONDS_MAX = 90 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class TokenFamily:
-    """A stored family, without its tokens. `digest` belongs to the last token, `before` to its predecessor.
+    """A stored token family. `digest` is the digest of the last token, and `before` is the digest of its predecessor.
 
-    The last token is derived from its predecessor with `salt`, so that a repeated predecessor gives the same token. If
-    `scopes` is None, the login has all scopes of the user's role. The versions are the token versions of user and
-    tenant at the login. `client_id` is empty for a login without a client.
+    The last token is derived from its predecessor and `salt`, so that a repeated use of the predecessor returns the
+    same token. `token_version` and `tenant_token_version` are the versions of the user and the tenant at the login. If
+    `scopes` is None, the login has all scopes of the user's role. `client_id` is empty for a login without a client.
     """
 
     id: FamilyId
@@ -42,7 +42,7 @@ class TokenFamily:
     def allows(self, scopes: frozenset[str]) -> bool:
         """Return whether an access token of this login may have these scopes.
 
-        If the family has no granted scopes, a login without a client may have any scope of the role.
+        If `self.scopes` is None, a login without a client may have any scope, and a login with a client may have none.
         """
         return scopes <= set(self.scopes) if self.scopes is not None else not self.client_id
 

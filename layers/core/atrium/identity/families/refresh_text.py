@@ -1,9 +1,9 @@
-"""The encoding of a refresh token: `atr_rt_<base62>` for 79 bytes.
+"""The encoding of a refresh token: `atr_rt_<base62>`, for these 79 bytes:
 
     format 1 | pepper version 2 | family ULID 16 | tenant ULID 16 | sequence 4 | secret 24 | MAC 16
 
-The MAC is an HMAC of all preceding bytes, with the pepper as key. So forged tokens are refused without a table read,
-and issued tokens are recognised even after their hash was deleted. The table stores a different HMAC.
+The MAC is an HMAC of all preceding bytes, with a pepper as key. So a forged token is rejected without a table read, and
+an issued token is recognised even after its digest was deleted from the table. The digest is a different HMAC.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ type SeekPepper = Callable[[int], Pepper | None]
 
 @dataclass(frozen=True, slots=True)
 class EncodedRefreshToken:
-    """The content of a refresh token whose MAC was verified."""
+    """The content of a refresh token whose MAC was verified. `body` contains all bytes before the MAC."""
 
     family_id: FamilyId
     tenant_id: TenantId
@@ -53,7 +53,7 @@ def encode_refresh_token(
 
 
 def decode_refresh_token(text: str, environment: Environment, seek_pepper: SeekPepper) -> EncodedRefreshToken | None:
-    """Return the content of a token, or None if it was not issued in this environment.
+    """Return the content of a token, or None if the token was not issued in this environment.
 
     Raises `Unavailable` if the pepper cannot be read.
     """
@@ -72,9 +72,9 @@ def decode_refresh_token(text: str, environment: Environment, seek_pepper: SeekP
 
 
 def derive_secret(pepper: Pepper, salt: bytes, parent: EncodedRefreshToken) -> bytes:
-    """Return the secret of the next token.
+    """Return the secret of the token that follows `parent`.
 
-    Equal salts give equal secrets, so a repeated use gives the same token.
+    The same salt gives the same secret, so a repeated use of `parent` returns the same token.
     """
     return hmac_sha256(pepper.value, b"atrium refresh successor 1\n" + salt + parent.body)[:SECRET_BYTES]
 

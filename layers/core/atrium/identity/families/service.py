@@ -1,9 +1,9 @@
 """Issues and refreshes tokens for login, OAuth and social sign-in.
 
-Each refresh token can be used once and returns the next token. Reuse of an older token revokes the family. The family's
-access tokens become invalid when the authorizer's cache expires. A client that lost a response may repeat the
-predecessor of the last token within the grace period. It then gets the same refresh token, unless the last token was
-already used.
+Each refresh token can be used once, in exchange for the next token. Reuse of an older token revokes the family. The
+family's access tokens become invalid when the authorizer's cache expires. A client that lost a response may repeat the
+predecessor of the last token within the grace period, and then receives the last token again. If the last token was
+already used, the repetition counts as reuse.
 """
 
 import secrets as random
@@ -47,7 +47,7 @@ _SALT_BYTES = 16
 class TokenFamilyService:
     """Manages the logins of all tenants.
 
-    A refresh token contains its tenant. `issuer` is the issuer of the access tokens.
+    A refresh token contains the id of its tenant. `issuer` is the issuer of the access tokens.
     """
 
     table_of: Callable[[TenantId], TenantTable]
@@ -71,8 +71,8 @@ class TokenFamilyService:
     ) -> IssuedTokens:
         """Create a login for an authenticated user and return its first tokens.
 
-        The writes in `also` are part of the same transaction; if it is refused, `TransactionRefused` is raised. If
-        `scopes` is None, the login has all scopes of the role, including later changes.
+        The writes in `also` are part of the same transaction. Raises `TransactionRefused` if a condition of the
+        transaction fails. If `scopes` is None, the login always has all scopes of the user's current role.
         """
         pepper = self._peppers.current()
         family, text = make_token_family(
@@ -88,10 +88,9 @@ class TokenFamilyService:
     ) -> IssuedTokens:
         """Return new tokens for a refresh token.
 
-        `scopes` restricts the access token; scopes that were not granted raise `ScopeRequired`.
-
-        Raises `TokenInvalid`, `TokenExpired`, `TenantInactive` or `UserSuspended`. Reuse of an older token revokes the
-        family and is audited.
+        If `scopes` is given, the access token has only these scopes. Raises `ScopeRequired` for a scope that was not
+        granted. Raises `TokenInvalid`, `TokenExpired`, `TenantInactive` or `UserSuspended` if the token is refused.
+        Reuse of an older token revokes the family and is audited.
         """
         token = self._read(text)
         store = self._store(token.tenant_id)
@@ -124,7 +123,7 @@ class TokenFamilyService:
         raise Unavailable(internal="a refresh was in conflict with others too often", retry_after_seconds=1)
 
     def login_of(self, text: str, tenant_id: TenantId) -> FamilyId | None:
-        """Return the login of a refresh token that was issued in this tenant, or None. The login may have ended."""
+        """Return the login id that a refresh token of this tenant contains, or None. The login may have ended."""
         token = decode_refresh_token(text, self.environment, self._peppers.find)
         return token.family_id if token is not None and token.tenant_id == tenant_id else None
 
@@ -132,7 +131,7 @@ class TokenFamilyService:
         return self._store(tenant_id).get(family_id)
 
     def find_current(self, text: str, tenant: Tenant) -> TokenFamily | None:
-        """Return the login of a refresh token that is currently valid, or None. The token remains unused."""
+        """Return the token family of a valid refresh token, or None. The token is not marked as used."""
         token = decode_refresh_token(text, self.environment, self._peppers.find)
         if token is None or token.tenant_id != tenant.id:
             return None
@@ -147,7 +146,7 @@ class TokenFamilyService:
         return choose_signer(self.secrets.signing_keys(), self.clock())
 
     def end(self, tenant_id: TenantId, family_id: FamilyId, reason: str, *, recording: Put) -> bool:
-        """Revoke one login and write an audit event; return False if it has already ended."""
+        """Revoke one login and write an audit event; return False if the login is already revoked or does not exist."""
         store = self._store(tenant_id)
         try:
             store.table.transact([store.revocation(family_id, reason, now=self.clock()), recording])
@@ -176,7 +175,7 @@ class TokenFamilyService:
         return token
 
     def _next(self, token: EncodedRefreshToken, family: TokenFamily) -> tuple[TokenFamily, str]:
-        """Return the family after the use of its last token, and the text of the next token."""
+        """Return the family after a rotation, and the text of the new refresh token."""
         now, pepper = self.clock(), self._peppers.current()
         draft = replace(
             family,

@@ -1,4 +1,7 @@
-"""Stores token families, one item per family. Expiry is checked by time; the TTL only deletes old items."""
+"""Stores token families, one item per family.
+
+The expiry of a family is compared with the clock. The TTL of the item only deletes old items.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,9 +35,9 @@ class TokenFamilyStore:
         return read_family(item, self.table.tenant_id) if item else None
 
     def rotate(self, family: TokenFamily, after: TokenFamily) -> TokenFamily:
-        """Replace the last token by the next token.
+        """Replace the last token of a family with the next token, and return the stored family.
 
-        Raises `ConditionFailed` if the last token was already replaced or the family has ended.
+        Raises `ConditionFailed` if the last token was already replaced or the family was revoked.
         """
         values: dict[str, Any] = {
             "seen": family.sequence,
@@ -53,12 +56,12 @@ class TokenFamilyStore:
         return read_family(written, self.table.tenant_id)
 
     def revocation(self, family_id: FamilyId, reason: str, *, now: datetime) -> Update:
-        """Return the write that revokes a family. Its condition fails if the family has ended or does not exist."""
+        """Return the write that revokes a family. Its condition fails if the family is revoked or does not exist."""
         values = {"now": format_time(now), "reason": reason}
         return Update(keys.family(family_id), "SET #revoked_at = :now, #revoked_for = :reason", _LIVE, values)
 
     def ending_of_user(self, user_id: UserId, *, now: datetime) -> Update:
-        """Return the write that ends all tokens of a user. Its condition fails if the user does not exist."""
+        """Return the write that invalidates all tokens of a user. Its condition fails if the user does not exist."""
         return Update(keys.user(user_id), _RAISE, EXISTS, {"one": 1, "now": format_time(now)})
 
 
@@ -66,7 +69,7 @@ _RAISE = "SET #token_version = #token_version + :one, #updated_at = :now"
 
 
 def read_family(item: Mapping[str, Any], tenant_id: TenantId) -> TokenFamily:
-    """Return the family of an item in the tenant's partition."""
+    """Return the token family that is stored in an item of the tenant's partition."""
     scopes = item.get("scopes")
     return TokenFamily(
         id=FamilyId(item["id"]),

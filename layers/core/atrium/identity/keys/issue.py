@@ -1,4 +1,4 @@
-"""Creates an API key together with its record."""
+"""Creates API keys, without storing them."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime

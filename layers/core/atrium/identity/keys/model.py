@@ -19,8 +19,8 @@ class ApiKey:
 
     `tenant_id` is None for a platform key. `revoked_at` may be in the future, at the end of a grace period.
 
-    `first_id` is the id of the first key in a line of rotated keys. All keys of the line own the same objects. `limits`
-    apply in addition to the tenant's limits (`atrium.quotas.limits`).
+    `first_id` is the id of the original key if the key results from a rotation, otherwise None. A key and its rotations
+    own the same objects. `limits` apply in addition to the tenant's limits (`atrium.quotas.limits`).
     """
 
     id: KeyId
@@ -41,12 +41,12 @@ class ApiKey:
 
     @property
     def principal_id(self) -> KeyId:
-        """Return the id of the key's principal: the id of the first key of its line."""
+        """Return the id of the key's principal: the id of the original key, which does not change in a rotation."""
         return self.first_id or self.id
 
     @property
     def ends_at(self) -> datetime | None:
-        """Return the time when the key becomes invalid, or None."""
+        """Return the time when the key becomes invalid, or None if there is no such time."""
         ends = [moment for moment in (self.expires_at, self.revoked_at) if moment is not None]
         return min(ends, default=None)
 

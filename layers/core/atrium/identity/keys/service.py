@@ -34,7 +34,7 @@ class KeyService:
     def create(
         self, name: str, scopes: Iterable[str], expires_at: datetime | None, limits: Mapping[str, int] | None = None
     ) -> IssuedKey:
-        """Create a key; raise `ScopeRequired` for scopes that the caller lacks, or `ValidationFailed`."""
+        """Create a key; raise `ScopeRequired` for scopes that the caller does not have, or `ValidationFailed`."""
         self._check(scopes, expires_at)
         issued = self._issue(name, scopes, expires_at, limits or {})
         self.store.create(issued.key, self._record("key.create", issued.key))
@@ -47,7 +47,10 @@ class KeyService:
         return _found(self.store.get(_known(key_id)))
 
     def change(self, key_id: str, changes: Mapping[str, Any]) -> ApiKey:
-        """Change name, scopes, limits or expires_at (None removes the expiry). Raises the same errors as `create`."""
+        """Change the name, scopes, limits or expiry of a key. Raises `NotFound`, or the same errors as `create`.
+
+        If `expires_at` is None, the expiry is removed.
+        """
         current = self.get(key_id)
         wanted = dict(changes)
         self._check(wanted.get("scopes", ()), wanted.get("expires_at"))
@@ -63,11 +66,11 @@ class KeyService:
         return _found(self.store.change(current.id, wanted, record, now=self.clock()))
 
     def rotate(self, key_id: str, grace_seconds: int) -> IssuedKey:
-        """Create a new key that replaces a key.
+        """Create a new key that replaces an existing key.
 
         The old key is valid until the end of the grace period. The new key has the same name, scopes, expiry, limits,
-        counters and objects, so the caller must have these scopes. Raises `Conflict` if the old key has ended or its
-        revocation is scheduled.
+        counters and objects. Raises `ScopeRequired` if the caller does not have the scopes of the key, and `Conflict`
+        if the old key has ended or its revocation is scheduled.
         """
         old, now = self.get(key_id), self.clock()
         if old.status(now) != "active" or old.revoked_at is not None:
@@ -80,13 +83,13 @@ class KeyService:
         return issued
 
     def revoke(self, key_id: str, grace_seconds: int) -> ApiKey:
-        """End a key after the grace period, or at its earlier end time. Idempotent."""
+        """Revoke a key at the end of the grace period, unless an earlier revocation is scheduled. Idempotent."""
         key, now = self.get(key_id), self.clock()
         record = self._record("key.revoke", key, grace_seconds=grace_seconds)
         return _found(self.store.revoke(key.id, record, at=now + timedelta(seconds=grace_seconds), now=now))
 
     def delete(self, key_id: str) -> None:
-        """Delete a key. It becomes invalid at once."""
+        """Delete a key. The key becomes invalid within 30 seconds, when the authorizer's cache expires."""
         key = self.get(key_id)
         if not self.store.delete(key.id, self._record("key.delete", key)):
             raise NotFound("key not found")
@@ -107,7 +110,7 @@ class KeyService:
         )
 
     def _record(self, action: str, key: ApiKey, **more: Any) -> Put:
-        """Return the audit event of a change, without the key's text and digest."""
+        """Return the write that records a change in the audit, without the text and the digest of the key."""
         expires_at = format_time(key.expires_at) if key.expires_at else None
         details = {"action": action, "resource": key.id, "name": key.name, "scopes": list(key.scopes)}
         times = {name: format_time(each) if isinstance(each, datetime) else each for name, each in more.items()}

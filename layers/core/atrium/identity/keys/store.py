@@ -29,7 +29,7 @@ class KeyStore:
         return Put(self._place(key.id), _item(key), NEW)
 
     def create(self, key: ApiKey, *records: Put) -> None:
-        """Write a new key. Idempotent."""
+        """Write a new key. Idempotent. Raises `Conflict` if another key has this id."""
         try:
             self.table.write_audited(self.creation(key), records)
         except ConditionFailed as failed:
@@ -46,7 +46,10 @@ class KeyStore:
         return self.table.query(query).map(self._read)
 
     def change(self, key_id: KeyId, changes: Mapping[str, Any], *records: Put, now: datetime) -> ApiKey | None:
-        """Set attributes (None removes one) and return the key, or None if it does not exist."""
+        """Change attributes and return the key, or None if the key does not exist.
+
+        The value None removes an attribute.
+        """
         present = {name: value for name, value in changes.items() if value is not None}
         present["updated_at"] = format_time(now)
         expression = "SET " + ", ".join(f"#{name} = :{name}" for name in present)
@@ -60,16 +63,19 @@ class KeyStore:
             return None
 
     def revoke(self, key_id: KeyId, *records: Put, at: datetime, now: datetime) -> ApiKey | None:
-        """Set the time when a key ends, unless it ends earlier. Return None if the key does not exist."""
+        """Set the time when a key is revoked, unless an earlier time is set. Return the key.
+
+        Returns None if the key does not exist.
+        """
         try:
             return self._read(self.table.write_audited(self._revocation(key_id, at, now), records))
         except ConditionFailed as failed:
             return self._read(failed.item) if failed.item else None
 
     def rotate(self, old: ApiKey, new: ApiKey, *records: Put, at: datetime, now: datetime) -> None:
-        """Write the new key and the end of the old key in one transaction.
+        """Write the new key, and set the time when the old key is revoked, in one transaction.
 
-        Raises `Conflict` if the old key has ended.
+        Raises `Conflict` if another call revoked or deleted the old key.
         """
         try:
             self.table.transact([self._revocation(old.id, at, now), self.creation(new), *records])
@@ -77,7 +83,7 @@ class KeyStore:
             raise Conflict("the key was revoked or deleted by another call") from refused
 
     def delete(self, key_id: KeyId, *records: Put) -> bool:
-        """Delete a key; return False if it does not exist."""
+        """Delete a key; return False if the key does not exist."""
         try:
             self.table.write_audited(Delete(self._place(key_id), EXISTS), records)
         except ConditionFailed:
@@ -85,7 +91,7 @@ class KeyStore:
         return True
 
     def note_use(self, key_id: KeyId, *, now: datetime) -> None:
-        """Store the time of the last use, at most once a minute."""
+        """Store the time when a key was last used, at most once a minute."""
         before = format_time(now - timedelta(seconds=USE_NOTED_SECONDS))
         condition = f"{EXISTS} AND (attribute_not_exists(#last_used_at) OR #last_used_at <= :before)"
         values = {"now": format_time(now), "before": before}
@@ -117,7 +123,7 @@ def place_key(table: BoundTable, key_id: KeyId) -> Key:
 
 
 def read_key(item: Mapping[str, Any], tenant_id: TenantId | None) -> ApiKey:
-    """Return the key of an item in the tenant's partition."""
+    """Return the API key that is stored in an item. `tenant_id` is None for a platform key."""
     return ApiKey(
         id=KeyId(item["id"]),
         tenant_id=tenant_id,

@@ -1,1 +1,1 @@
-"""Login with a password, invitations, password resets and changes, and the limits on password guessing."""
+"""Password login, invitations, password resets and changes, and the limits on password guessing."""

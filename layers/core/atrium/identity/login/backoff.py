@@ -1,7 +1,7 @@
-"""Back-off after failed logins.
+"""Delays after failed logins. Each combination of tenant, email and IP address has a separate delay.
 
-Five attempts are free. After that, the delay between attempts is 1, 2, 4, 8 and at most 15 minutes. A successful login
-or a day without an attempt resets it. It applies to one combination of tenant, email and IP address.
+The first five attempts have no delay. After that, the delay between attempts is 1, 2, 4 and 8 minutes, and then 15
+minutes. A successful login, or a day without an attempt, resets the delay.
 """
 
 import secrets
@@ -32,12 +32,12 @@ class Waiting:
 
 
 def delay_seconds(failures: int) -> int:
-    """Return the delay after this number of consecutive failures."""
+    """Return the delay in seconds after this number of consecutive failures."""
     return 0 if failures < FREE else min(DELAY_SECONDS * 2 ** min(failures - FREE, 30), DELAY_SECONDS_MAX)
 
 
 def read_wait(found: Mapping[str, Any] | None, *, now: datetime) -> Waiting | None:
-    """Return the delay of a stored item, or None if it has ended."""
+    """Return the delay that is stored in an item, or None if the delay has ended."""
     moment = _milliseconds(now)
     if found is None or found["expires_at"] <= moment or found["not_before"] <= moment:
         return None
@@ -45,9 +45,10 @@ def read_wait(found: Mapping[str, Any] | None, *, now: datetime) -> Waiting | No
 
 
 def attempt(table: PlatformTable, key: Key, found: Mapping[str, Any] | None, *, now: datetime) -> Waiting | None:
-    """Count an attempt as failed before it is made, so that concurrent attempts are counted like sequential attempts.
+    """Count an attempt as failed before it is made. Return the delay if the attempt is not allowed, otherwise None.
 
-    `found` is the item as read. Returns None if the attempt is allowed. Call `forget` if it succeeds.
+    Counting the attempt first limits concurrent attempts in the same way as sequential attempts. `found` is the stored
+    item, or None. Call `forget` if the attempt succeeds.
     """
     moment, mark = _milliseconds(now), secrets.token_hex(8)
     for _ in range(_ATTEMPTS):
@@ -77,7 +78,7 @@ def attempt(table: PlatformTable, key: Key, found: Mapping[str, Any] | None, *, 
 
 
 def forget(table: PlatformTable, key: Key) -> None:
-    """Reset the back-off after a successful attempt."""
+    """Reset the delay after a successful attempt."""
     table.write(Delete(key, ANY))
 
 

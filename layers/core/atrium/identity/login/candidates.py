@@ -1,8 +1,8 @@
-"""Finds the users that an email may belong to, padded with decoys, so that every login does the same work.
+"""Finds the users to whom an email may belong. Decoys are added, so that every login does the same work.
 
-A login with a tenant has one candidate; a login without a tenant has three. Each candidate is read in the same way and
-its password is verified once, whether the user exists or not. So neither the response time nor the text reveals which
-users exist.
+A login that names a tenant has one candidate, and a login without a tenant has three. For each candidate, the items are
+read and the password is verified once, even if the user does not exist. So neither the time nor the text of the
+response reveals which users exist.
 """
 
 from collections.abc import Callable
@@ -28,9 +28,9 @@ _NO_USER = UserId("usr_" + "0" * 26)
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A tenant and its user with the email of a login. Either may be None.
+    """A tenant, and the user of this tenant who has the email of a login.
 
-    `tenant` may be set although there is no such user.
+    `user` is None if the tenant has no such user. Both are None if the tenant does not exist or is not visible.
     """
 
     target: LoginTarget
@@ -38,14 +38,14 @@ class Candidate:
     tenant: Tenant | None
 
     def matches(self, password: str) -> bool:
-        """Verify a password. Computes one hash, whether the user exists or not."""
+        """Return whether a password is the user's password. Computes one hash, even if the user does not exist."""
         kept = self.user.password_hash if self.user else ""
         return verify_password(password, kept or DECOY_HASH) and bool(kept) and self.tenant is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The location of a candidate. If `user_id` is None, the user is found by the email."""
+    """The tenant and user id of a candidate. If `user_id` is None, the user is found by email."""
 
     tenant_id: TenantId
     target: LoginTarget
@@ -54,16 +54,17 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Finds candidates across tenants."""
+    """Finds and reads the candidates of a login, in all tenants."""
 
     physical: PhysicalTable
     platform: PlatformTable
     table_of: Callable[[TenantId], TenantTable]
 
     def locate(self, email: str, tenant: str | None) -> list[Place]:
-        """Return the locations to read: the tenant with this id or name, otherwise three tenants.
+        """Return one place in the tenant with this id or name, or three places if `tenant` is None.
 
-        If more than three tenants have the email, all locations are decoys, and the login must name its tenant.
+        Decoys are added if fewer than three tenants have the email. If more than three tenants have the email, all
+        places are decoys, and the login must name its tenant.
         """
         address = same_address(email)
         if tenant is not None:
@@ -80,7 +81,7 @@ class Candidates:
         ]
 
     def read(self, place: Place) -> Candidate:
-        """Return the candidate at a location. One read, or two if the user is found by the email."""
+        """Read the candidate of a place. Makes one batch read, and a second read if the user is found by email."""
         table, address = self.table_of(place.tenant_id), place.target.email
         second = keys.email(address) if place.user_id is None else keys.user(place.user_id)
         found = table.batch_get([keys.tenant(), second])
@@ -90,7 +91,7 @@ class Candidates:
         return _candidate(place, found.get(keys.tenant()), item)
 
     def find_tenant(self, place: Place) -> Tenant | None:
-        """Return the tenant at a location if it is visible, otherwise None."""
+        """Return the tenant of a place if the tenant is visible, otherwise None."""
         found = TenantStore(self.table_of(place.tenant_id)).get()
         return found if found is not None and found.is_visible else None
 

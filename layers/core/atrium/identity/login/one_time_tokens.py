@@ -1,7 +1,8 @@
-"""Accepts an invitation or a password reset: a one-time token sets a new password and logs the user in.
+"""Accepts invitations and password resets: with a one-time token, a user sets a new password and is logged in.
 
-The write that sets the password removes the one-time token and fails if the token was already removed. So only one of
-several concurrent calls succeeds. All invalid tokens give the same response, and no password hash is computed for them.
+The write that sets the password removes the one-time token, and fails if the token was already removed. So only one of
+several concurrent calls succeeds. The response is the same for all invalid tokens, and no password hash is computed for
+an invalid token.
 """
 
 from dataclasses import dataclass, replace
@@ -36,10 +37,10 @@ class OneTimeTokenService:
     families: TokenFamilyService
 
     def accept(self, text: str, password: str, name: str | None, origin: Origin) -> IssuedTokens:
-        """Set the password and log in.
+        """Set the user's password, log the user in, and return the tokens of the login.
 
-        Raises `OneTimeTokenInvalid`, `RateLimited`, or `ValidationFailed` for the password. After `TenantInactive` or
-        `UserSuspended` the token can still be used.
+        Raises `OneTimeTokenInvalid`, `RateLimited`, or `ValidationFailed` if the password is not allowed. Raises
+        `TenantInactive` or `UserSuspended` if the user may not log in; the one-time token then remains valid.
         """
         taken = self.throttles.enter_one_time_token(origin.ip)
         token = parse_one_time_token(text, self.families.environment)
@@ -55,14 +56,14 @@ class OneTimeTokenService:
             try:
                 issued = self._log_in(token, user, accepted, tenant, origin)
             except TransactionRefused:
-                continue  # used by another call, or the user was changed: read again
+                continue  # another call used the token or changed the user: read the user again
             self.throttles.take_back(taken)
             self.throttles.know(tenant.id, same_address(user.email), origin.ip)
             return issued
         raise OneTimeTokenInvalid(internal="the user was changed concurrently in every attempt")
 
     def _is_open(self, token: EncodedOneTimeToken, one_time_token: OneTimeToken | None) -> bool:
-        """Return whether this is the stored token and it has not expired. Compares in constant time."""
+        """Return whether a token is the user's stored token and has not expired. The comparison takes constant time."""
         if one_time_token is None:
             return False
         pepper = self.families.secrets.peppers("one_time_token").find(one_time_token.pepper_version)
@@ -77,7 +78,7 @@ class OneTimeTokenService:
         return audit_of(tenant, self.families.table_of(tenant.id), known, self.families.clock)
 
     def _verify(self, token: EncodedOneTimeToken, origin: Origin) -> tuple[User, Tenant]:
-        """Return the user and tenant of a valid one-time token."""
+        """Return the user and tenant of a one-time token; raise `OneTimeTokenInvalid` if the token is not valid."""
         key = keys.user(token.user_id)
         found = self.families.table_of(token.tenant_id).batch_get([key, keys.tenant()])
         user = read_user(found[key], token.tenant_id) if key in found else None

@@ -1,4 +1,4 @@
-"""Changes the caller's password. All their other logins end, and the caller gets new tokens."""
+"""Changes the password of the calling user. All logins of the user end, and a new login is created for the caller."""
 
 from dataclasses import dataclass, replace
 

@@ -1,6 +1,6 @@
-"""Login by email and password, with or without a tenant.
+"""Login with an email and a password, with or without a tenant.
 
-All refusals before the password is verified have the same text and take the same work.
+The refusal of an incorrect email, password or tenant always has the same text and requires the same work.
 """
 
 from collections.abc import Callable
@@ -53,10 +53,10 @@ class LoginService:
     report: Callable[[str], None]
 
     def log_in(self, email: str, password: str, tenant: str | None, origin: Origin) -> IssuedTokens | TenantChoice:
-        """Return tokens, or the tenants to choose from.
+        """Return tokens, or the tenants to choose from if the password is correct in several tenants.
 
-        Raises `Unauthenticated` (always the same text) or `RateLimited`. If the password is correct, it may also raise
-        `TenantInactive` or `UserSuspended`.
+        Raises `Unauthenticated` (always with the same text) or `RateLimited`. If the password is correct but the user
+        may not log in, raises `TenantInactive` or `UserSuspended`.
         """
         usable = self._authenticate(email, password, tenant, origin)
         if len(usable) > 1:
@@ -74,7 +74,7 @@ class LoginService:
         return self._note_login(candidate.user, password)
 
     def _authenticate(self, email: str, password: str, tenant: str | None, origin: Origin) -> list[Candidate]:
-        """Return the candidates whose password is correct and who may log in, at least one."""
+        """Return the candidates, at least one, whose password is correct and who may log in."""
         places = self.candidates.locate(email, tenant)
         named = places[0] if tenant is not None else None
         try:
@@ -102,9 +102,9 @@ class LoginService:
         return self.families.begin(user, tenant, origin=origin, also=[record])
 
     def _note_login(self, user: User, password: str) -> User:
-        """Store the time of the login. Store a new hash if the hash parameters changed.
+        """Store the time of the login, and a new password hash if the hash parameters changed. Return the user.
 
-        Raises `Unavailable` if the user was changed.
+        Raises `Unavailable` if the user was changed concurrently.
         """
         kept = hash_password(password) if must_be_rehashed(user.password_hash) else user.password_hash
         values = {
@@ -122,7 +122,7 @@ class LoginService:
             raise Unavailable(internal="the user was changed during the login", retry_after_seconds=1) from failed
 
     def _refuse(self, named: Candidate | None, origin: Origin) -> Unauthenticated:
-        """Return the error for a wrong email or password, recorded in the audit of the named tenant."""
+        """Record a wrong email or password in the audit of the named tenant, and return the error."""
         if named is not None and named.tenant is not None:
             details = {"by": "password", "reason": "wrong"}
             self._audit(named.tenant, None, origin).record_refusal(
@@ -133,7 +133,7 @@ class LoginService:
         return Unauthenticated(WRONG)
 
     def _record_throttled(self, place: Place | None, refusal: RateLimited, origin: Origin) -> None:
-        """Count a throttled login in the audit of the named tenant, at most one event per minute."""
+        """Count a throttled login in the audit of the named tenant. The audit contains one event per minute."""
         named = self.candidates.find_tenant(place) if place is not None else None
         if named is None:
             self.report("throttled")

@@ -1,16 +1,17 @@
-"""Login throttles: they limit password guessing, and cannot be used to lock a user out permanently (ADR 0081).
+"""Login throttles. They limit password guessing, and cannot be used to lock out a user permanently (ADR 0081).
 
-    address                 30 failures per minute, over all emails
-    tenant, email           20 failures in 15 minutes, from addresses without a successful login of this user within
-                            30 days
-    tenant, email, address  five free failures, then a delay that doubles from one to 15 minutes
+    address                 30 failures per minute, for all emails together
+    tenant, email           20 failures in 15 minutes, from addresses without a successful login of this user in the
+                            last 30 days
+    tenant, email, address  five attempts without a delay, then a delay that increases from one to 15 minutes
 
-All counters except the first belong to one tenant, so a success in one tenant does not reset counters of another
-tenant. Logins with a tenant and logins without a tenant have separate counters, so a refusal of one kind does not
-reveal whether the other kind found a user. Both kinds together allow at most ten guesses per minute from one address.
+The counters of an email belong to one tenant, so a successful login in one tenant does not reset the counters of
+another tenant. Logins that name a tenant and logins without a tenant have separate counters. So a refusal of one kind
+does not reveal whether a login of the other kind found a user. Both kinds together allow at most ten guesses per minute
+from one address.
 
-The email in the request is the key of a counter, whether the user exists or not. A successful login is not counted.
-IPv6 addresses are counted by their /64 prefix, the usual prefix of one household.
+The counters use the email in the request, even if no user has this email. A successful login is not counted. IPv6
+addresses are counted by their /64 prefix, the usual prefix of one household.
 """
 
 import math
@@ -41,11 +42,11 @@ KNOWN = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class LoginTarget:
-    """The user whose password a login tries: an email in one tenant.
+    """The target of a login attempt: an email in one tenant.
 
-    `tenant` is the tenant's id, or the name in the request if no tenant has this name. A decoy (`is_decoy`) is added
-    until a login without a tenant has three targets. Decoys are counted like tenants, so that the response does not
-    reveal how many tenants have the email.
+    `tenant` is the tenant's id, or the name in the request if no tenant has this name. A login without a tenant has
+    three targets. If fewer than three tenants have the email, the other targets are decoys. Decoys are counted like
+    tenants, so that the response does not reveal how many tenants have the email.
     """
 
     tenant: str
@@ -56,9 +57,9 @@ class LoginTarget:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A login that was admitted for some of its targets, with the counts to remove if it succeeds.
+    """A login attempt that was admitted for at least one target, and the counts to remove after a success.
 
-    `refusal` is raised if the password matches no admitted target and other targets are throttled.
+    `refusal` is the error to raise if the password matches no admitted target. It is None if no target is throttled.
     """
 
     targets: tuple[LoginTarget, ...]
@@ -102,7 +103,7 @@ class Throttles:
         found: Mapping[Key, Mapping[str, Any]],
         windows: dict[LoginTarget, Taken],
     ) -> Waiting | Full | None:
-        """Count an attempt at one target. If the target is throttled, return the delay."""
+        """Count an attempt for one target. Return the delay if the target is throttled, otherwise None."""
         now, pair = self.clock(), found.get(_pair(target, place))
         waiting = read_wait(pair, now=now)
         if waiting is not None:
@@ -122,7 +123,8 @@ class Throttles:
     def succeed(self, attempt: Attempt, proven: Sequence[LoginTarget]) -> None:
         """Remove the counts of the targets whose password was correct, and store the address as known for them.
 
-        Counts of other targets remain. Decoys are removed only if the password was correct in all tenants of the email.
+        The counts of other targets remain. The counts of decoys are removed only if the password was correct in all
+        tenants that have the email.
         """
         others = [target for target in attempt.targets if target not in proven]
         cleared = [*proven, *others] if all(target.is_decoy for target in others) else proven
@@ -135,32 +137,32 @@ class Throttles:
             self.know(target.tenant, target.email, attempt.place)
 
     def know(self, tenant: str, email: str, ip_or_place: str) -> None:
-        """Store an address from which the user with this email in this tenant has logged in."""
+        """Store an address from which a user has logged in. The address counts as known for 30 days."""
         until = epoch_seconds(self.clock() + KNOWN)
         item = {"expires_at": until, "ttl": until}
         self.table.write(Put(throttle_keys.known_address(tenant, email, _place(ip_or_place)), item, ANY))
 
     def enter_one_time_token(self, ip: str) -> Taken:
-        """Count an attempt with a one-time token; raise `RateLimited` above the limit."""
+        """Count an attempt to use a one-time token; raise `RateLimited` if the limit is reached."""
         return self._take(Window(throttle_keys.address_failures(_place(ip), "TICKET"), ADDRESS_MAX, ADDRESS_SECONDS))
 
     def enter_password(self, user_id: str) -> Taken:
-        """Count an attempt to enter the user's old password; raise `RateLimited` above the limit."""
+        """Count an attempt to enter the user's old password; raise `RateLimited` if the limit is reached."""
         return self._take(Window(throttle_keys.password_attempts(user_id), PASSWORD_MAX, PASSWORD_SECONDS))
 
     def take_back(self, taken: Taken) -> None:
         give_back(self.table, taken)
 
     def unlock(self, email: str, tenant_id: TenantId) -> None:
-        """Delete the failures of an email in a tenant.
+        """Delete the counted failures of an email in a tenant.
 
-        At most five times a day, because it allows new guesses.
+        Raises `RateLimited` after five unlocks in a day, because each unlock allows new guesses.
         """
         self._take(Window(throttle_keys.unlocks(email, tenant_id), UNLOCKS_MAX, UNLOCKS_SECONDS))
         self._remove(email, tenant_id, keeping=throttle_keys.KNOWN)
 
     def forget(self, email: str, user_id: str, tenant_id: TenantId) -> None:
-        """Delete the throttle items of a deleted user: failures, unlocks, and known addresses."""
+        """Delete the throttle items of a deleted user: failures, unlocks and known addresses."""
         self._remove(email, tenant_id)
         self.table.delete_all([throttle_keys.password_attempts(user_id), throttle_keys.unlocks(email, tenant_id)])
 
@@ -198,7 +200,7 @@ def _known(target: LoginTarget, place: str) -> Key:
 
 
 def _place(ip: str) -> str:
-    """Return the network that is counted as one address."""
+    """Return the value that is counted as one address: the /64 prefix of an IPv6 address, or an IPv4 address."""
     try:
         address = ip_address(ip)
     except ValueError:

@@ -1,8 +1,8 @@
 """Fixed-window counters. A window starts with its first count and expires automatically.
 
-They are exact under concurrency: an attempt is counted before it is made, and the count is removed if the attempt must
-not be counted. If a response is lost, the SDK's retry counts a second time. So a count may be too high but never too
-low.
+An attempt is counted before it is made, so concurrent attempts cannot exceed the maximum. The count is removed if the
+attempt must not be counted. If the response to a write is lost, the SDK's retry counts the attempt a second time. So a
+count may be too high but never too low.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _OVER = "attribute_not_exists(pk) OR #ends_at <= :now"
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A counter, its maximum, and the length of its window."""
+    """A counter, its maximum, and the length of its window in seconds."""
 
     key: Key
     maximum: int
@@ -36,14 +36,14 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Full:
-    """The result of a refused count: the window is full until `until`."""
+    """The result of a refused count. The window is full and ends at `until`."""
 
     maximum: int
     until: datetime
 
 
 def take(table: PlatformTable, window: Window, *, now: datetime) -> Taken | Full:
-    """Increment the counter. If the window is full, return when it ends."""
+    """Increment the counter and return the count. If the window is full, return the time when the window ends."""
     moment = _milliseconds(now)
     ends_at = moment + window.seconds * 1000
     values = {"one": 1, "max": window.maximum, "now": moment}
@@ -66,7 +66,7 @@ def take(table: PlatformTable, window: Window, *, now: datetime) -> Taken | Full
 
 
 def give_back(table: PlatformTable, taken: Taken) -> None:
-    """Decrement the counter if its window has not changed."""
+    """Decrement the counter, unless a new window has started."""
     values = {"less": -1, "none": 0, "ends_at": taken.ends_at}
     try:
         table.write(Update(taken.key, "ADD #n :less", "#n > :none AND #ends_at = :ends_at", values))

@@ -1,4 +1,7 @@
-"""Client authentication: a secret in the header or the form (RFC 6749 §2.3.1). A public client has no secret."""
+"""Client authentication with a secret in the header `Authorization` or in the form (RFC 6749 §2.3.1).
+
+A public client has no secret.
+"""
 
 import base64
 import binascii
@@ -37,7 +40,7 @@ class ClientProof:
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """Finds and authenticates the clients of all tenants. A client id contains its tenant."""
+    """Finds and authenticates the clients of all tenants. A client id contains the tenant id."""
 
     table_of: Callable[[TenantId], TenantTable]
     secrets: Secrets
@@ -47,7 +50,7 @@ class Clients:
     def find(self, client_id: str) -> tuple[Client, Tenant] | None:
         """Return a client and its tenant, or None if either does not exist or the tenant is not active.
 
-        One batch read.
+        Makes one batch read.
         """
         if not is_id(client_id, "cli"):
             return None
@@ -60,9 +63,9 @@ class Clients:
         return (read_client(found[keys.client(known)], tenant_id), tenant) if tenant.is_active else None
 
     def authenticate(self, proof: ClientProof, origin: Origin) -> tuple[Client, Tenant]:
-        """Return the authenticated client; raise `OAuthRefused` (`invalid_client`).
+        """Return the authenticated client and its tenant; raise `OAuthRefused` (`invalid_client`) on failure.
 
-        A failure of a known client is audited.
+        A wrong or missing secret of an existing client is recorded in the tenant's audit.
         """
         found = self.find(proof.client_id)
         if found is None:
@@ -81,7 +84,7 @@ class Clients:
 
 
 def read_proof(authorization: list[str], parameters: Parameters) -> ClientProof:
-    """Return the client credentials of a request; raise `OAuthRefused` if the request contains more than one set."""
+    """Return the client credentials of a request; raise `OAuthRefused` if they are missing, malformed or sent twice."""
     if len(authorization) > 1:
         raise OAuthRefused("invalid_request", "the header `Authorization` must not be repeated")
     sent = parameters.get("client_secret")

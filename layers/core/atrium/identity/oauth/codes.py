@@ -1,8 +1,9 @@
 """Authorization codes. A code can be used once within five minutes, by one client, with one redirect URI and verifier.
 
-    atr_ac_<base62>   tenant ULID 16 | secret 24, with a MAC (`proven_text`); the item's key is the SHA-256
+    atr_ac_<base62>   tenant ULID 16 | secret 24, with a MAC (`proven_text`)
 
-A used code is kept for a day, so that a second use is detected. A second use revokes the login of the first use.
+The table key of a code contains the SHA-256 hash of the code. The item is kept for a day after the code expires, so
+that a second use is detected. A second use revokes the login that was created with the code.
 """
 
 import secrets
@@ -30,7 +31,11 @@ _LENGTH = 16 + _SECRET_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """The stored data of a code. `family_id` is the login that was created with the code."""
+    """The stored data of a code. `digest` is the SHA-256 hash of the code.
+
+    `redirect_sent` is set if the authorization request contained the redirect URI. `family_id` is the login that was
+    created with the code, or None if the code is unused.
+    """
 
     digest: str
     client_id: str
@@ -76,7 +81,7 @@ class CodeStore:
         return _read(item) if item else None
 
     def using(self, code: Code, family_id: FamilyId) -> Update:
-        """Return the write that marks a code as used. It belongs in the transaction that creates the login."""
+        """Return the write that marks a code as used, for the transaction that creates the login."""
         condition = f"{EXISTS} AND attribute_not_exists(#family_id)"
         return Update(keys.oauth("CODE", code.digest), "SET #family_id = :family", condition, {"family": family_id})
 

@@ -22,7 +22,7 @@ from atrium.tenants.model import Tenant
 
 @dataclass(frozen=True, slots=True)
 class ConsentService:
-    """Issues authorization codes."""
+    """Issues authorization codes for the clients of all tenants."""
 
     table_of: Callable[[TenantId], TenantTable]
     secrets: Secrets

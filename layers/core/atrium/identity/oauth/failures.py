@@ -1,4 +1,4 @@
-"""OAuth errors (RFC 6749 §5.2 and §4.1.2.1). They use the error codes of the RFCs, not of the platform's catalogue."""
+"""OAuth errors (RFC 6749 §5.2 and §4.1.2.1). Their codes are defined in RFCs, not in the platform's catalogue."""
 
 from typing import Literal
 
@@ -10,7 +10,7 @@ type OAuthError = Literal[
 
 
 class OAuthRefused(Exception):
-    """An OAuth request was refused. `description` is for the client's developer; `internal` is only logged."""
+    """Raised if an OAuth request is refused. `description` is for the client's developer; `internal` is only logged."""
 
     def __init__(self, error: OAuthError, description: str, *, internal: str = "") -> None:
         self.error: OAuthError = error

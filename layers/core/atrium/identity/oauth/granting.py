@@ -31,7 +31,7 @@ _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """A successful token response (RFC 6749 §5.1). Empty texts are omitted."""
+    """A successful token response (RFC 6749 §5.1). The response omits empty fields."""
 
     access_token: str = field(repr=False)
     expires_in: int
@@ -48,7 +48,7 @@ class GrantService:
     table_of: Callable[[TenantId], TenantTable]
 
     def grant(self, client: Client, tenant: Tenant, parameters: Parameters, origin: Origin) -> Granted:
-        """Return tokens; raise `OAuthRefused` if the request is invalid or not allowed."""
+        """Return the tokens for a token request; raise `OAuthRefused` if the request is invalid or not allowed."""
         kind = parameters.need("grant_type")
         if kind not in GRANT_TYPES:
             raise OAuthRefused("unsupported_grant_type", f"grant_type must be one of {', '.join(GRANT_TYPES)}")
@@ -137,7 +137,7 @@ class GrantService:
         )
 
     def _refuse_reuse(self, family_id: FamilyId | None, client: Client, tenant: Tenant, origin: Origin) -> OAuthRefused:
-        """Revoke the login of a code's first use, write an audit event, and raise the error for the second use."""
+        """Revoke the login that was created with a code, write an audit event, and raise the error for the reuse."""
         audit = audit_of(tenant, self.table_of(tenant.id), origin, self.families.clock)
         if family_id is not None:
             details = {"by": "code", "client_id": client.id, "login": family_id}
@@ -159,7 +159,7 @@ class GrantService:
 def _refuse(
     reason: str, client: Client, tenant: Tenant, service: GrantService, origin: Origin, *, is_named: bool = True
 ) -> OAuthRefused:
-    """Return the error for a code. It is audited if this tenant issued the code."""
+    """Return the error for an invalid code. If `is_named` is set, record the refusal in the tenant's audit."""
     if is_named:
         audit = audit_of(tenant, service.table_of(tenant.id), origin, service.families.clock)
         audit.record_refusal({"by": "code", "client_id": client.id, "reason": reason}, service.families.refusals)

@@ -1,4 +1,4 @@
-"""Identity tokens (OpenID Connect) for clients. Because of their `typ` they cannot be used as access tokens."""
+"""Identity tokens (OpenID Connect) for clients. Their header `typ` prevents their use as access tokens."""
 
 import json
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ ID_TOKEN_SECONDS = 900
 
 
 def sign_id_token(code: Code, user: User, key: SigningKey, *, issuer: str, now: datetime) -> str:
-    """Return the identity token of a login. It contains the email and the name if the user granted those scopes."""
+    """Return the identity token of a login. The scope `email` adds the email, and the scope `profile` adds the name."""
     payload: dict[str, Any] = {
         "iss": issuer,
         "sub": user.id,

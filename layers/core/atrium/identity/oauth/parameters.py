@@ -1,6 +1,6 @@
-"""Parameters of an OAuth request, from a query or a form.
+"""Parameters of an OAuth request, from a query string or a form.
 
-Each parameter may occur once (RFC 6749 §3.1). Unknown parameters are ignored.
+A parameter must not be repeated (RFC 6749 §3.1), except `resource`. Unknown parameters are ignored.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,7 +32,10 @@ class Parameters:
 
 
 def read_form(body: bytes) -> Parameters:
-    """Parse `application/x-www-form-urlencoded`; raise `OAuthRefused` if it is malformed or repeats a parameter."""
+    """Parse a body of the type `application/x-www-form-urlencoded`.
+
+    Raises `OAuthRefused` if the body is malformed or repeats a parameter.
+    """
     try:
         return read_pairs(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_FIELDS_MAX, errors="strict"))
     except ValueError as error:
@@ -42,7 +45,7 @@ def read_form(body: bytes) -> Parameters:
 
 
 def read_pairs(pairs: Iterable[tuple[str, str]]) -> Parameters:
-    """Return the parameters by name; raise `OAuthRefused` if one is repeated."""
+    """Return the parameters by name; raise `OAuthRefused` if a parameter other than `resource` is repeated."""
     single: dict[str, str] = {}
     resources: list[str] = []
     for name, value in pairs:
@@ -56,7 +59,7 @@ def read_pairs(pairs: Iterable[tuple[str, str]]) -> Parameters:
 
 
 def check_resources(resources: Iterable[str], issuer: str) -> None:
-    """Raise `OAuthRefused` for a `resource` (RFC 8707) other than this platform's API."""
+    """Raise `OAuthRefused` if a `resource` (RFC 8707) is not this platform's API."""
     for resource in resources:
         if resource.rstrip("/") != issuer:
             raise OAuthRefused("invalid_target", f"resource must be {issuer}")

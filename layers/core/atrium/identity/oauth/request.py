@@ -1,7 +1,7 @@
 """The authorization request at `/oauth/authorize`.
 
-Errors are shown to the user and never redirected to the client. Otherwise a client could register any URL and use this
-page to redirect users to it without a login (RFC 9700 §4.11.2).
+An error is shown to the user, and the browser is not redirected to the client. Otherwise a client could register any
+URL and use this endpoint to redirect users to that URL without a login (RFC 9700 §4.11.2).
 """
 
 import re
@@ -24,7 +24,7 @@ _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationRequest:
-    """A valid authorization request. If `redirect_sent`, the token request must contain the same redirect URI."""
+    """A valid authorization request. If `redirect_sent` is set, the token request must contain the redirect URI."""
 
     client_id: str
     redirect_uri: str
@@ -51,7 +51,7 @@ def choose_redirect(parameters: Parameters, client: Client) -> str:
 
 
 def read_request(parameters: Parameters, client: Client, redirect_uri: str, *, issuer: str) -> AuthorizationRequest:
-    """Return the validated request; raise `OAuthRefused` with the reason."""
+    """Return the validated request; raise `OAuthRefused` if a parameter is missing or invalid."""
     _check_form(parameters, client)
     if len(parameters.get("state")) > STATE_MAX or len(parameters.get("nonce")) > NONCE_MAX:
         raise OAuthRefused(
@@ -61,7 +61,7 @@ def read_request(parameters: Parameters, client: Client, redirect_uri: str, *, i
         raise OAuthRefused("invalid_request", "code_challenge_method must be S256")
     challenge = parameters.need("code_challenge")
     if not _CHALLENGE.fullmatch(challenge):
-        raise OAuthRefused("invalid_request", "code_challenge must be a SHA-256 in base64url, 43 characters")
+        raise OAuthRefused("invalid_request", "code_challenge must be a SHA-256 hash in base64url, 43 characters")
     check_resources(parameters.resources, issuer)
     if "none" in parameters.get("prompt").split():
         raise OAuthRefused(
@@ -79,9 +79,9 @@ def read_request(parameters: Parameters, client: Client, redirect_uri: str, *, i
 
 
 def choose_scopes(wanted: str, client: Client, *, oidc: bool = False) -> tuple[str, ...]:
-    """Return the requested scopes in table order. If `scope` was not sent, return all scopes of the client.
+    """Return the requested scopes. If `scope` was not sent, return all tenant scopes of the client.
 
-    Raises `OAuthRefused` for a scope that the client lacks, or if no scope remains.
+    Raises `OAuthRefused` for a scope that the client does not have, or if no scope remains.
     """
     if not wanted:
         names = tuple(scope for scope in client.scopes if scope in TENANT_SCOPES)
@@ -97,10 +97,10 @@ def choose_scopes(wanted: str, client: Client, *, oidc: bool = False) -> tuple[s
 
 
 def read_scopes(wanted: str, *, oidc: bool) -> tuple[str, ...]:
-    """Return the requested scopes that a tenant can grant, in table order.
+    """Return the requested scopes that a tenant can grant, in the order of `TENANT_SCOPES`.
 
-    Other scopes are ignored (RFC 6749 §3.3). The response contains the granted scopes. Raises `OAuthRefused` if no
-    scope remains.
+    Other scopes are ignored (RFC 6749 §3.3), because the response contains the granted scopes. If `oidc` is set, the
+    scopes of OpenID Connect are also allowed. Raises `OAuthRefused` if no scope remains.
     """
     requested = set(wanted.split(" "))
     names = tuple(scope for scope in (*TENANT_SCOPES, *(OIDC_SCOPES if oidc else ())) if scope in requested)

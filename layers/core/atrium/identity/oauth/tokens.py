@@ -26,15 +26,15 @@ _TOKEN_MAX = 8_192
 
 @dataclass(frozen=True, slots=True)
 class TokenService:
-    """Revocation and introspection for authenticated clients."""
+    """Revokes and introspects tokens for authenticated clients."""
 
     families: TokenFamilyService
     table_of: Callable[[TenantId], TenantTable]
 
     def revoke(self, client: Client, tenant: Tenant, text: str, origin: Origin) -> None:
-        """Revoke a token of the client and its login. An invalid token is not an error.
+        """Revoke a token of the client, and the login to which the token belongs. An invalid token is ignored.
 
-        For a token of another client, raises `OAuthRefused` and revokes nothing.
+        Raises `OAuthRefused` if the token was issued to another client.
         """
         family_id = self.families.login_of(text, tenant.id)
         if family_id is not None:
@@ -53,9 +53,9 @@ class TokenService:
             self._mark(client, tenant, claims, origin)
 
     def introspect(self, tenant: Tenant, text: str) -> dict[str, Any]:
-        """Return the description of a valid token of the tenant.
+        """Return the introspection response for a token (RFC 7662).
 
-        For any other token, return only that it is not active.
+        If the token is not valid or belongs to another tenant, the response contains only `active: false`.
         """
         claims = self._read(text, tenant)
         if claims is not None:
@@ -98,7 +98,7 @@ class TokenService:
         )
 
     def _mark(self, client: Client, tenant: Tenant, claims: AccessClaims, origin: Origin) -> None:
-        """Store a marker that revokes a token of the client itself. The authorizer reads it."""
+        """Store a marker that revokes a token of the client itself. The authorizer reads the marker."""
         ends_at = datetime.fromtimestamp(claims.expires_at, UTC)
         item = {
             "ttl": epoch_seconds(ends_at) + 3_600,

@@ -1,1 +1,1 @@
-"""A tenant's identity providers: the trusted issuers, and the users that their subjects are linked to."""
+"""A tenant's identity providers: trusted issuers, and the links from their subjects to users."""

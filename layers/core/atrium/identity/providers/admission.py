@@ -1,7 +1,7 @@
 """Decides whether to accept a token of a tenant's identity provider. Finds the provider, the key and the user.
 
-A decision needs one batch read in the tenant's partition. Two more reads are cached: the tenant of an issuer and
-audience, and the user of a subject.
+If the caches are filled, a decision needs one batch read in the tenant's partition. The caches contain the tenant and
+provider of each issuer and audience, the keys of each provider, and the last known user of each subject.
 """
 
 from collections.abc import Callable, Mapping
@@ -39,14 +39,15 @@ from atrium.tenants.store import read_tenant
 SUBJECTS_MAX = 5_000
 
 type SubjectCache = LRUCache[tuple[IdentityProviderId, str], UserId]
-"""Caches the last known user of a subject, by the subject's digest. So the user can be read in the same batch as the
-link. The link is authoritative.
+"""A cache of the last known user of each subject, by provider and digest of the subject.
+
+With the cached user id, the user is read in the same batch as the link of the subject. The link is authoritative.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """The tenant and provider of a token, the link of its subject, and the other items of the same read."""
+    """The tenant and provider of a token, and the link of its subject. `found` contains all items of the batch read."""
 
     tenant: Tenant
     provider: IdentityProvider
@@ -56,7 +57,7 @@ class Trust:
 
 @dataclass
 class ForeignTokens:
-    """Decides whether to accept tokens of external issuers. Uses the caches of one container."""
+    """Decides whether to accept tokens of external issuers. The caches are in the memory of one container."""
 
     registry: IssuerRegistry
     table_of: Callable[[TenantId], TenantTable]
@@ -69,7 +70,7 @@ class ForeignTokens:
         self.markers = MarkerCache(self.clock)
 
     def decide(self, text: str, wanted: str, origin: Origin) -> Decision:
-        """Return the decision about a token. `wanted` is the tenant that the caller names, or "".
+        """Return the decision about a token. `wanted` is the tenant in the header `X-Tenant-ID`, or "".
 
         Raises `Unavailable` if the issuer's keys cannot be fetched at the moment.
         """

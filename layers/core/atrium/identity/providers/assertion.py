@@ -1,7 +1,8 @@
-"""Tokens of external issuers: unverified claims for the lookup of the key, and the verified assertion.
+"""Reads tokens of external issuers. Unverified claims are used only to find the provider and the key.
 
-`none`, symmetric algorithms, other token types and critical headers are rejected. URLs and keys in a header (`jku`,
-`x5u`, `jwk`) are ignored. Clocks may differ by one minute. The lifetime of a token is at most one day.
+A token is rejected if its algorithm is `none` or symmetric, if its type is not a JWT type, or if it has a critical
+header. URLs and keys in a header (`jku`, `x5u`, `jwk`) are ignored. The issuer's clock may differ by one minute. The
+lifetime of a token is at most one day.
 """
 
 from collections.abc import Mapping
@@ -36,7 +37,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Assertion:
-    """The verified assertion of an issuer. `claims` is the complete payload."""
+    """The content of a verified token. `claims` is the complete payload. `expires_at` is in epoch seconds."""
 
     issuer: str
     subject: str
@@ -70,7 +71,7 @@ def read_claimed(text: str) -> Claimed:
 def verify_token(
     text: str, claimed: Claimed, key: VerificationKey, provider: IdentityProvider, *, now: int
 ) -> Assertion:
-    """Verify a token with the issuer's key.
+    """Verify a token with the issuer's key and return its content. `now` is in epoch seconds.
 
     Raises `TokenExpired` if the token is valid except for its expiry, and otherwise `TokenInvalid`.
     """
@@ -116,7 +117,7 @@ def _audiences(payload: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _check_times(payload: Mapping[str, Any], now: int) -> int:
-    """Return the time when a token expires; raise `TokenInvalid` or `TokenExpired`.
+    """Return the expiry of a token in epoch seconds; raise `TokenInvalid` or `TokenExpired`.
 
     `iat` and `exp` are required; `nbf` is optional.
     """

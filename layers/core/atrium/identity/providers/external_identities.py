@@ -1,7 +1,7 @@
 """Maps an issuer's subject to a user of the tenant.
 
-After the first login the subject identifies the user, not the email. So if a person receives an email address that
-another person had at the issuer, they do not get that person's account.
+After the first login, the user is identified by the subject and not by the email. So if the issuer assigns an email
+address to another person, the new owner of the address does not get access to the previous owner's account.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ _ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True)
 class UnknownSubject:
-    """The assertion is valid, but its subject is linked to no user of the tenant, and no user may be created for it."""
+    """The result for a verified subject that has no user in the tenant, and for which no user may be created."""
 
     reason: str
 
@@ -46,7 +46,7 @@ class ExternalIdentities:
     clock: Clock
 
     def find(self, source: SubjectSource, subject: str, profile: Profile, tenant: Tenant) -> User | UnknownSubject:
-        """Return the user of a subject in the same way as `recognise`, after reading the link of the subject."""
+        """Read the link of a subject, and return the user in the same way as `recognise`."""
         return self.recognise(source, subject, profile, tenant, self._read_link(source, subject))
 
     def recognise(
@@ -60,12 +60,14 @@ class ExternalIdentities:
         *,
         issued_at: int | None = None,
     ) -> User | UnknownSubject:
-        """Return the linked user of a subject, the user with its email, or, if provisioning is on, a new user.
+        """Return the user of a subject: the linked user, the user with the same email, or a new user.
 
-        If the subject had no link, it is linked to the user, and an audit event is written. `link` is the stored link
-        of the subject; a linked user in `found` is not read again. `issued_at` is the time of the token, or None for a
-        new sign-in. A token that was issued before the deletion of its user is not accepted. Raises `CountExceeded` if
-        the tenant has its maximum number of users.
+        A new user is created only if the provider allows provisioning. A subject without a link is linked to the user,
+        and the link is audited; a suspended user is returned without a link. `link` is the stored link of the subject,
+        or None. If `found` contains the linked user, the user is not read again.
+        `issued_at` is the time when the token was issued (epoch seconds), or None for a new sign-in. A token that was
+        issued before its user was deleted is not accepted. Raises `CountExceeded` if the tenant has its maximum number
+        of users.
         """
         known = found.get(keys.user(UserId(link["user_id"]))) if link else None
         if known is not None:
@@ -105,9 +107,9 @@ class ExternalIdentities:
         return read_user(found, self.table.tenant_id) if found else None
 
     def _link(self, source: SubjectSource, subject: str, user: User, stale: Mapping[str, Any] | None) -> User | None:
-        """Link a subject to a user and accept an open invitation.
+        """Link a subject to a user, activate an invited user, and return the changed user.
 
-        Return None if a concurrent call linked the subject.
+        Returns None if a concurrent call linked the subject or changed the user.
         """
         after = replace(user, status="active", one_time_token=None if user.status == "invited" else user.one_time_token)
         after = replace(after, updated_at=self.clock())
@@ -126,7 +128,10 @@ class ExternalIdentities:
         tenant: Tenant,
         stale: Mapping[str, Any] | None,
     ) -> User | None:
-        """Create a user for a new subject within the tenant's limit. Return None if a concurrent call created it."""
+        """Create a user for a subject, link the subject to the user, and return the user.
+
+        Returns None if a concurrent call linked the subject or created a user with the same email.
+        """
         now = self.clock()
         user = User(
             id=mint_user_id(now),
@@ -151,7 +156,10 @@ class ExternalIdentities:
 
 
 def _linking(source: SubjectSource, subject: str, user_id: UserId, stale: Mapping[str, Any] | None) -> Put:
-    """Return the write that links a subject to a user. It replaces a link only if the linked user was deleted."""
+    """Return the write that links a subject to a user.
+
+    `stale` is the link to a deleted user, or None. The condition of the write fails if the stored link has changed.
+    """
     key = provider_keys.external_identity(person_digest(source.issuer, subject))
     item = {"user_id": user_id, "provider_id": source.provider_id}
     if stale is None:

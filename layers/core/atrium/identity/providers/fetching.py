@@ -1,7 +1,7 @@
 """Fetches an issuer's keys through the egress client.
 
 If the provider has no `jwks_uri`, the discovery document is fetched first. Time and size are limited, and redirects are
-not followed. A failure is a code that may be shown to the tenant.
+not followed. A failure is returned as a code (`FetchFault`) that may be shown to the tenant.
 """
 
 import time
@@ -26,7 +26,7 @@ type FetchFault = Literal[
     "refused", "unreachable", "slow", "too_large", "redirected", "status", "malformed", "issuer_mismatch", "no_keys",
 ]  # fmt: skip
 
-# Failures that may end without a change. Other failures require a change by the tenant or the issuer.
+# Failures that may be temporary. Other failures require a correction by the tenant or the issuer.
 PASSING: frozenset[FetchFault] = frozenset({"unreachable", "slow"})
 _REASONS: dict[str, FetchFault] = {
     "resolve": "unreachable",
@@ -53,7 +53,10 @@ class _Fault(Exception):
 def fetch_keys(
     egress: EgressClient, provider: IdentityProvider, local_addresses: frozenset[str]
 ) -> Sequence[PublicJwk] | FetchFailed:
-    """Return the issuer's usable keys. Makes at most two calls, in 2.5 seconds together, including name resolution."""
+    """Return the issuer's usable keys, or the reason why the keys could not be fetched.
+
+    Sends one or two requests. Together they take at most 2.5 seconds, including name resolution.
+    """
     deadline = time.monotonic() + FETCH_SECONDS_MAX
     try:
         address = provider.jwks_uri or _discover(egress, provider, local_addresses, deadline)

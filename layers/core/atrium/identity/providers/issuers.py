@@ -1,8 +1,7 @@
-"""Validates the text of the URLs of issuers and their keys.
+"""Validates the URLs of issuers and of their key sets, without a request.
 
-The IP addresses of a host are checked at each call (`atrium.egress`).
-
-`http` and private addresses are allowed only for the local addresses of the local stack.
+The IP addresses of a host are checked when a request is sent (`atrium.egress`). `http` and private addresses are
+allowed only for `local_addresses`, which are set only in the local stack.
 """
 
 import json
@@ -26,13 +25,16 @@ def check_issuer(issuer: str, local_addresses: frozenset[str]) -> None:
 
 
 def check_keys_address(address: str, local_addresses: frozenset[str]) -> None:
-    """Raise `ValidationFailed` if the URL of a key set is not valid. An empty URL is valid and means discovery."""
+    """Raise `ValidationFailed` if the URL of a key set is not valid.
+
+    An empty URL is valid. The URL is then read from the issuer's discovery document.
+    """
     if address:
         _check("jwks_uri", address, local_addresses)
 
 
 def may_be_issuer(text: str, local_addresses: frozenset[str]) -> bool:
-    """Return whether a token's `iss` can be the issuer of a registered provider. Reads nothing."""
+    """Return whether a token's `iss` can be the issuer of a registered provider. Does not read the table."""
     try:
         check_issuer(text, local_addresses)
     except ValidationFailed:
@@ -41,12 +43,12 @@ def may_be_issuer(text: str, local_addresses: frozenset[str]) -> bool:
 
 
 def read_unverified_issuer(token: str) -> str:
-    """Return the unverified issuer of a token, or "" if it cannot be read."""
+    """Return the unverified issuer of a token, or "" if the token is malformed or has no issuer."""
     return read_unverified_claim(token, "iss")
 
 
 def read_unverified_claim(token: str, claim: str) -> str:
-    """Return an unverified claim of a token, or "" if it cannot be read or is not a text."""
+    """Return an unverified claim of a token, or "" if the token is malformed or the claim is not a string."""
     parts = token.split(".")
     if len(parts) != 3:
         return ""

@@ -1,6 +1,6 @@
-"""Reads a JWK Set (RFC 7517) of an external issuer. Returns only public signature keys of sufficient strength.
+"""Reads the JWK Sets (RFC 7517) of external issuers. Only public signature keys of sufficient strength are returned.
 
-Symmetric, private, weak, oversized and encryption keys are removed, so that they cannot be chosen.
+Symmetric, private, weak, oversized and encryption keys are removed, so that a token cannot choose them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ type VerificationKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed
 
 
 def read_key_set(body: bytes) -> tuple[PublicJwk, ...]:
-    """Return the usable keys of a JWK Set; raise `ValueError` if it is malformed or has no usable key."""
+    """Return the usable keys of a JWK Set; raise `ValueError` if the set is malformed or has no usable key."""
     document = read_foreign_json(body)
     if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
         raise ValueError("not a JWK Set")  # noqa: TRY004 - one error for all malformed sets
@@ -34,9 +34,9 @@ def read_key_set(body: bytes) -> tuple[PublicJwk, ...]:
 
 
 def find_key(keys: Sequence[PublicJwk], kid: str, algorithm: str) -> VerificationKey | None:
-    """Return the key with this `kid` for an algorithm, or None.
+    """Return the key with this `kid` if the key can verify the algorithm, otherwise None.
 
-    Without a `kid`, return the suitable key if there is only one.
+    If `kid` is empty, return the only key that can verify the algorithm, or None if there are several.
     """
     named = [key for key in keys if not kid or key.get("kid") == kid]
     fitting = [found for key in named if (found := load_key(key, algorithm)) is not None]
@@ -44,7 +44,7 @@ def find_key(keys: Sequence[PublicJwk], kid: str, algorithm: str) -> Verificatio
 
 
 def load_key(key: PublicJwk, algorithm: str) -> VerificationKey | None:
-    """Return the key if it can verify the algorithm, otherwise None."""
+    """Load a JWK and return the public key, or None if the key cannot verify the algorithm."""
     if key.get("alg", algorithm) != algorithm:
         return None
     try:

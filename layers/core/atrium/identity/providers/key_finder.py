@@ -1,12 +1,12 @@
-"""Finds the key that a token names: first in this process, then in the table, then at the issuer.
+"""Finds the key that verifies a token: first in memory, then in the table, then at the issuer.
 
-Keys are fetched from the issuer if they are older than one hour or do not contain the `kid`. `key_sets.py` limits how
-often this happens. A request waits at most 300 ms for a fetch, by this container or another container. If the wait
-fails, later calls do not wait for this issuer for three seconds.
+The keys are fetched from the issuer if the stored keys are older than one hour or do not contain the `kid`. The module
+`key_sets` limits the number of fetches. A request waits at most 300 ms for a fetch by this or another container. If the
+result does not arrive in time, requests do not wait for this issuer during the next three seconds.
 
-A fetch runs in a separate thread for at most 2.5 s. If its request stops waiting, the fetch continues while this
-container handles further requests. (Lambda stops a container between requests.) The next call that needs the keys uses
-the result. So keys are also fetched from an issuer that needs more time than one request may wait.
+A fetch runs in a separate thread for at most 2.5 s. If its request stops waiting, the fetch continues while the
+container handles other requests. (Lambda freezes a container between requests.) The next request that needs the keys
+uses the result. So keys can also be fetched from an issuer that is too slow for a single request.
 """
 
 import time
@@ -29,7 +29,7 @@ KEPT_SECONDS = 60
 ENTRIES_MAX = 200
 WAIT_SECONDS_MAX = 0.3
 SLOW_SECONDS = 3
-# More than the maximum number of issuers of one tenant (20).
+# Greater than the maximum number of issuers of one tenant (20).
 FETCHES_MAX = 32
 _POLL_SECONDS = 0.1
 
@@ -72,14 +72,14 @@ class KeyFinder:
         self._slow = TTLCache(ENTRIES_MAX, timedelta(seconds=SLOW_SECONDS), timer=self.clock)
 
     def recall(self, provider_id: IdentityProviderId, kid: str) -> KeySet | None:
-        """Return the cached key set if it contains the key. The table then does not have to be read."""
+        """Return the cached key set of a provider if it contains a key with this `kid`, otherwise None."""
         kept = self._kept.get(provider_id)
         return kept if kept is not None and any(key.get("kid", "") == kid for key in kept.keys) else None
 
     def find(
         self, provider: IdentityProvider, kid: str, algorithm: str, known: KeySet | None, store: KeySetStore
     ) -> KeyAnswer:
-        """Return the key, or the reason why there is no key. `known` is the key set in the table."""
+        """Return the key with this `kid`, or the reason why there is none. `known` is the cached or stored key set."""
         now = self.clock()
         if known is not None and known.source != provider.source:
             known = None
@@ -96,9 +96,9 @@ class KeyFinder:
         return _look(current, kid, algorithm, now)
 
     def _refresh(self, provider: IdentityProvider, known: KeySet | None, store: KeySetStore) -> KeySet | None:
-        """Fetch the keys if a fetch is allowed; otherwise wait for a running fetch.
+        """Start a fetch of the keys if a fetch is allowed, or wait for a running fetch, and return the result.
 
-        Returns None if no fetch is running, or if the result did not arrive in time.
+        Returns None if a fetch is neither allowed nor running, or if the result did not arrive in time.
         """
         self._collect()
         now = self.clock()
@@ -116,7 +116,7 @@ class KeyFinder:
         return self._await_own(provider)
 
     def _fetch(self, provider: IdentityProvider, attempt: KeySet, store: KeySetStore, now: datetime) -> KeySet:
-        """Fetch the keys from the issuer and record the result."""
+        """Fetch the keys from the issuer, store the result, and return the new key set."""
         found = fetch_keys(self.egress, provider, self.local_addresses)
         if isinstance(found, FetchFailed):
             store.record_fault(provider, attempt, found.fault, now=now)
@@ -166,7 +166,7 @@ def _look(current: KeySet | None, kid: str, algorithm: str, now: datetime) -> Ke
 
 
 def _after(attempt: KeySet, found: Sequence[PublicJwk] | FetchFailed, now: datetime) -> KeySet:
-    """Return the key set after an attempt."""
+    """Return the key set after a successful or failed fetch."""
     failed = isinstance(found, FetchFailed)
     return KeySet(
         source=attempt.source,

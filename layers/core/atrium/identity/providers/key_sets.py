@@ -1,7 +1,8 @@
-"""Stores the last fetched keys of an issuer in the table, for all containers.
+"""Stores the last fetched keys of identity providers in the table, for all containers.
 
-A container claims an attempt to fetch by a conditional write. So the platform calls an issuer at most once in 30
-seconds, regardless of the tokens that it receives. While the issuer fails, the interval increases to up to 5 minutes.
+Before a container fetches keys, it claims the attempt with a conditional write. So the keys of a provider are fetched
+at most once in 30 seconds, regardless of the number of tokens. After repeated failures, the interval increases to 5
+minutes.
 """
 
 import json
@@ -30,7 +31,10 @@ _USABLE = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True)
 class KeySet:
-    """The keys of an issuer and the state of the last attempts. `claim` identifies the latest attempt."""
+    """The keys of a provider, and the result of the latest attempt to fetch them.
+
+    `source` is the digest of the URLs from which the keys were fetched. `claim` identifies the latest attempt.
+    """
 
     source: str
     keys: Sequence[PublicJwk]
@@ -43,7 +47,7 @@ class KeySet:
     underway: bool
 
     def is_usable(self, now: datetime) -> bool:
-        """Return whether the keys may still be used. If the issuer is unreachable, they are used for up to one day."""
+        """Return whether the keys may be used. If the issuer is unreachable, its keys may be used for up to one day."""
         return self.fetched_at is not None and now - self.fetched_at < _USABLE
 
     def is_fresh(self, now: datetime) -> bool:
@@ -65,7 +69,7 @@ class KeySetStore:
         return read_key_set_item(self.table.batch_get([key]).get(key), provider)
 
     def claim(self, provider: IdentityProvider, *, now: datetime) -> KeySet | None:
-        """Claim an attempt to fetch the keys. Return None if the last attempt was too recent."""
+        """Claim an attempt to fetch the keys and return the key set, or None if the next attempt is not yet allowed."""
         values = {
             "claim": secrets.token_hex(8),
             "now": format_time(now),
@@ -100,7 +104,10 @@ class KeySetStore:
         self._finish(provider.id, expression, values)
 
     def record_fault(self, provider: IdentityProvider, attempt: KeySet, fault: FetchFault, *, now: datetime) -> None:
-        """Store the failure of an attempt. The delay before the next attempt doubles with each failure."""
+        """Store the failure of an attempt, unless a later attempt has started.
+
+        The delay before the next attempt doubles with each failure, up to 5 minutes.
+        """
         failures = attempt.failures + 1
         pause = min(ATTEMPT_SECONDS_MIN * 2 ** min(failures - 1, 10), _BACKOFF_SECONDS_MAX)
         values = {
@@ -120,9 +127,9 @@ class KeySetStore:
 
 
 def read_key_set_item(item: Mapping[str, Any] | None, provider: IdentityProvider) -> KeySet | None:
-    """Return the key set of an item, or None if the last attempt used a different key source.
+    """Return the key set that is stored in an item, or None if the latest attempt was for a different source.
 
-    Keys from an earlier source are omitted.
+    Keys that were fetched from a different source are omitted.
     """
     if item is None or item.get("asked_for") != provider.source:
         return None

@@ -15,9 +15,9 @@ _ROLES_WIDEST_FIRST: tuple[Role, ...] = ("admin", "user", "viewer")
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The user's data at the issuer.
+    """A user's data at the issuer.
 
-    `email` is empty if missing or not verified. If `role` is None, the stored role is kept.
+    `email` is empty if the email is missing or not verified. If `role` is None, the user keeps the stored role.
     """
 
     email: str
@@ -26,10 +26,9 @@ class Profile:
 
 
 def map_claims(claims: Mapping[str, Any], provider: IdentityProvider) -> Profile:
-    """Return the profile from verified claims. An email is used only if the issuer declares it verified.
+    """Return the profile from the claims of a verified token. The email is used only if `email_verified` is true.
 
-    If the provider is registered with `assume_email_verified`, an email is used unless the issuer declares it
-    unverified.
+    If the claim `email_verified` is missing, the provider's setting `assume_email_verified` is used instead.
     """
     mapping = provider.claim_mapping
     is_verified = is_true_claim(claims.get("email_verified", provider.assume_email_verified))
@@ -47,7 +46,7 @@ def is_true_claim(claim: object) -> bool:
 
 
 def read_claim(claims: Mapping[str, Any], name: str) -> Any:
-    """Return a claim by name or by path, such as `realm_access.roles`. Return None if it does not exist."""
+    """Return the claim with this name or path, such as `realm_access.roles`, or None if the claim does not exist."""
     if name in claims:
         return claims[name]
     found: Any = claims
@@ -57,7 +56,7 @@ def read_claim(claims: Mapping[str, Any], name: str) -> Any:
 
 
 def _map_role(value: Any, provider: IdentityProvider) -> Role:
-    """Return the highest role to which the claim's values map. If there is none, return the provider's default role."""
+    """Return the highest role that the provider assigns to the claim's values, or the provider's default role."""
     values = value if isinstance(value, list) else [value]
     mapped = {provider.role_mapping.get(each) for each in values if isinstance(each, str)}
     return next((role for role in _ROLES_WIDEST_FIRST if role in mapped), provider.default_role)

@@ -1,6 +1,6 @@
 """Caches the tenant and provider of each pair of issuer and audience.
 
-An entry only locates the provider. Each decision reads whether the provider exists and is enabled.
+The cache contains only the ids. Each decision reads the provider, to check that it exists and is enabled.
 """
 
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ type Pair = tuple[str, str]
 
 
 class MarkerCache:
-    """A cache of known and unknown pairs of issuer and audience.
+    """A cache of the registered and the unregistered pairs of issuer and audience.
 
-    The two kinds are cached separately, so that guesses cannot evict known pairs.
+    Unregistered pairs have a separate cache, so that tokens with invented issuers cannot evict registered pairs.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -33,9 +33,9 @@ class MarkerCache:
         )
 
     def find(self, issuer: str, audiences: Sequence[str], registry: IssuerRegistry) -> list[Place]:
-        """Return the tenants and providers of a token's audiences without duplicates.
+        """Return the tenants and providers that are registered for an issuer and its audiences, without duplicates.
 
-        Uncached pairs are read in one batch.
+        Pairs that are not cached are read in one batch.
         """
         places = {audience: self._known.get((issuer, audience)) for audience in audiences}
         uncached = [name for name, place in places.items() if place is None and (issuer, name) not in self._unknown]
@@ -50,6 +50,6 @@ class MarkerCache:
         return list(dict.fromkeys(place for place in places.values() if place is not None))
 
     def drop(self, issuer: str, audiences: Sequence[str]) -> None:
-        """Delete the entries of a token's audiences, because the provider no longer exists."""
+        """Delete the cached tenants and providers of an issuer and its audiences."""
         for audience in audiences:
             self._known.pop((issuer, audience), None)

@@ -1,4 +1,4 @@
-"""The model of a tenant's identity provider: a trusted issuer, for one audience.
+"""The model of a tenant's identity provider: a trusted issuer and one audience.
 
 An audience that contains a tenant's id can be registered only by that tenant.
 """
@@ -28,7 +28,7 @@ _TENANT_ID = re.compile(rf"ten_{ULID_PATTERN}")
 
 @dataclass(frozen=True, slots=True)
 class ClaimMapping:
-    """The names of the claims for email, name and role. If `role` is empty, each user has the stored role.
+    """The names of the claims for email, name and role. If `role` is empty, each user keeps the stored role.
 
     A name may be a path with dots, such as `realm_access.roles`.
     """
@@ -50,7 +50,10 @@ class SubjectSource:
 
 @dataclass(frozen=True, slots=True)
 class IdentityProvider:
-    """A registered identity provider. If `jwks_uri` is empty, it is read from the issuer's discovery document."""
+    """A registered identity provider.
+
+    If `jwks_uri` is empty, the URL of the keys is read from the issuer's discovery document.
+    """
 
     id: IdentityProviderId
     name: str
@@ -73,7 +76,7 @@ class IdentityProvider:
 
     @property
     def source(self) -> str:
-        """Return a digest of the source of the keys. Keys from a different source are not used."""
+        """Return a digest of the issuer and `jwks_uri`. Keys that were stored with a different digest are not used."""
         return sha256(f"{self.issuer}\n{self.jwks_uri}".encode()).hexdigest()
 
 

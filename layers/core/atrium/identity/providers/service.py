@@ -1,4 +1,4 @@
-"""Administration of a tenant's identity providers. Each change is one transaction with its audit event."""
+"""Administration of a tenant's identity providers. Each change and its audit event are written in one transaction."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -28,7 +28,11 @@ class IdentityProviderService:
     clock: Clock
 
     def create(self, wanted: Mapping[str, Any]) -> IdentityProvider:
-        """Register a provider; raise `Conflict` if a provider of any tenant has this issuer and audience."""
+        """Register a provider.
+
+        Raises `ValidationFailed` for an invalid field. Raises `Conflict` if the tenant has the maximum number of
+        providers, or if a provider of any tenant has this issuer and audience.
+        """
         now = self.clock()
         provider = IdentityProvider(
             **{"id": mint_identity_provider_id(now), "created_at": now, "updated_at": now, **wanted}
@@ -56,7 +60,7 @@ class IdentityProviderService:
         return found
 
     def change(self, provider_id: str, changes: Mapping[str, Any]) -> IdentityProvider:
-        """Change any field. Raises the same errors as `create`, and `Conflict` for a concurrent change."""
+        """Change fields of a provider. Raises the same errors as `create`, and `Conflict` for a concurrent change."""
         before = self.get(provider_id)
         if not changes:
             return before
@@ -75,7 +79,7 @@ class IdentityProviderService:
         return provider
 
     def delete(self, provider_id: str) -> None:
-        """Delete a provider. Its tokens are rejected after at most 30 seconds."""
+        """Delete a provider. Tokens of its issuer are rejected after at most 30 seconds."""
         provider = self.get(provider_id)
         self.registry.release(provider.issuer, provider.audience, self._place(provider))
         self.store.delete(provider, self._record("delete", provider))

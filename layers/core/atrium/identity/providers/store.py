@@ -1,9 +1,10 @@
 """Stores identity providers.
 
-The provider's item in the tenant's partition is authoritative; the platform's marker only locates it. No transaction
-contains both. The marker is claimed before the item is written and released before the item is deleted. So after an
-interruption no token is accepted, and a repeated call completes the operation. The markers of a deleted tenant are
-released. The next tenant that claims an issuer and audience replaces a marker that was not released.
+The provider's item in the tenant's partition is authoritative. A marker, which is a platform item, contains the tenant
+and provider of an issuer and audience. The item and its marker are written separately: the marker is written before the
+item is created, and deleted before the item is deleted. So after an interruption no token is accepted, and a repeated
+call completes the operation. The markers of a deleted tenant are deleted. If a marker of a deleted tenant remains, the
+next tenant that registers the issuer and audience replaces it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +35,8 @@ class IdentityProviderStore:
     def create(self, provider: IdentityProvider, record: Put) -> None:
         """Write a new provider.
 
-        Raises `Conflict` if the tenant has a provider for this issuer and audience, or `TenantInactive`.
+        Raises `Conflict` if the tenant has a provider with this issuer and audience, and `TenantInactive` if the tenant
+        is deleted.
         """
         marker = provider_keys.provider_issuer(pair_digest(provider.issuer, provider.audience))
         operations: list[Operation] = [
@@ -49,10 +51,10 @@ class IdentityProviderStore:
             raise TenantInactive if 0 in refused.failed else Conflict(_DUPLICATE) from refused
 
     def replace(self, provider: IdentityProvider, before: IdentityProvider, record: Put) -> None:
-        """Write a changed provider, and delete its keys if their source changed.
+        """Write a changed provider. If the source of its keys has changed, delete the stored keys.
 
-        Raises `Conflict` for a concurrent change or if another provider has the issuer and audience. Raises
-        `TenantInactive` if the tenant is not active.
+        Raises `Conflict` for a concurrent change, or if another provider of the tenant has the issuer and audience.
+        Raises `NotFound` if the provider was deleted, and `TenantInactive` if the tenant is deleted.
         """
         unchanged = {"before": format_time(before.updated_at), "source": before.source}
         condition = "#updated_at = :before AND #source = :source"
@@ -77,7 +79,7 @@ class IdentityProviderStore:
             raise Conflict(_DUPLICATE) from refused
 
     def delete(self, provider: IdentityProvider, record: Put) -> None:
-        """Delete a provider and its keys; raise `Conflict` if the provider was changed concurrently."""
+        """Delete a provider and its stored keys; raise `Conflict` for a concurrent change, or `NotFound`."""
         pair = provider_keys.provider_issuer(pair_digest(provider.issuer, provider.audience))
         operations: list[Operation] = [
             Delete(
@@ -99,12 +101,12 @@ class IdentityProviderStore:
         return read_provider(item) if item else None
 
     def find(self, issuer: str, audience: str) -> IdentityProvider | None:
-        """Return the tenant's provider for an issuer and audience, or None. Two reads."""
+        """Return the tenant's provider with this issuer and audience, or None. Makes up to two reads."""
         marker = self.table.get(provider_keys.provider_issuer(pair_digest(issuer, audience)))
         return self.get(IdentityProviderId(marker["provider_id"])) if marker else None
 
     def list_pairs(self) -> list[str]:
-        """Return the digests of the issuers and audiences of the tenant's providers."""
+        """Return the digests of all issuers and audiences that the tenant has registered. Makes one query."""
         found = self.table.query(Query("", prefix=provider_keys.provider_issuer("").sort, limit=100)).items
         return [str(item["sk"]).partition("#")[2] for item in found]
 
@@ -125,7 +127,7 @@ class IdentityProviderStore:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The location of a provider: the tenant and the provider's id."""
+    """The tenant and the id of an identity provider."""
 
     tenant_id: TenantId
     provider_id: IdentityProviderId
@@ -133,14 +135,17 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class IssuerRegistry:
-    """The platform's markers. A marker names the provider that accepts an issuer's tokens for an audience."""
+    """Reads and writes the platform's markers of issuers and audiences.
+
+    A marker contains the tenant and the provider that accept the issuer's tokens for the audience.
+    """
 
     table: PlatformTable
 
     def claim(self, issuer: str, audience: str, place: Place) -> None:
-        """Claim an issuer and audience for a tenant.
+        """Write the marker of an issuer and audience for a tenant's provider. Idempotent.
 
-        Idempotent. Raises `Conflict` if another active tenant has claimed it.
+        Raises `Conflict` if the marker belongs to another tenant, unless that tenant is deleted.
         """
         item = {
             "tenant_id": place.tenant_id,
@@ -165,7 +170,7 @@ class IssuerRegistry:
             raise Conflict(_TAKEN) from failed
 
     def release(self, issuer: str, audience: str, place: Place) -> None:
-        """Release an issuer and audience, if this provider has claimed it."""
+        """Delete the marker of an issuer and audience if the marker belongs to this provider."""
         values = {"tenant": place.tenant_id, "provider": place.provider_id}
         condition = "#tenant_id = :tenant AND #provider_id = :provider"
         try:
@@ -174,7 +179,7 @@ class IssuerRegistry:
             return
 
     def release_all(self, tenant_id: TenantId, digests: Iterable[str]) -> None:
-        """Release all issuers and audiences that a deleted tenant has claimed."""
+        """Delete the tenant's markers with these digests. Markers of other tenants are not deleted."""
         for digest in digests:
             try:
                 self.table.write(Delete(provider_keys.issuer(digest), "#tenant_id = :tenant", {"tenant": tenant_id}))
@@ -182,7 +187,7 @@ class IssuerRegistry:
                 continue
 
     def find(self, issuer: str, audiences: Sequence[str]) -> dict[str, Place]:
-        """Return the location of the provider for each audience that has a provider. One batch read."""
+        """Return the tenant and provider for each audience that is registered with the issuer. Makes one batch read."""
         wanted = {provider_keys.issuer(pair_digest(issuer, audience)): audience for audience in audiences}
         found = self.table.batch_get(wanted)
         return {wanted[key]: _place(item) for key, item in found.items()}
@@ -214,7 +219,7 @@ def _item(provider: IdentityProvider) -> dict[str, Any]:
 
 
 def read_provider(item: Mapping[str, Any]) -> IdentityProvider:
-    """Return the provider of an item."""
+    """Return the provider that is stored in an item."""
     return IdentityProvider(
         id=IdentityProviderId(item["id"]),
         name=item["name"],

@@ -1,6 +1,6 @@
-"""Describes the OAuth providers as data. Their differences are fields here, not branches in the code.
+"""Descriptions of the OAuth providers. All differences between the providers are fields of a description.
 
-`at` moves all URLs of a provider to another base URL, for the fake providers of the local stack.
+`Description.at` replaces the base of all URLs of a provider. The local stack uses it for its fake providers.
 """
 
 from collections.abc import Mapping
@@ -16,9 +16,10 @@ PROVIDER_NAMES: tuple[ProviderName, ...] = get_args(ProviderName.__value__)
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """The authorization and token endpoints. `scopes` are the default scopes.
+    """The authorization and token endpoints for one purpose. `scopes` are the default scopes.
 
-    `tokens_in` names the member of the response that contains the user's tokens, if they are not at the top level.
+    `tokens_in` is the member of the token response that contains the user's tokens. If it is empty, the tokens are at
+    the top level of the response.
     """
 
     authorize: str
@@ -32,7 +33,11 @@ class Endpoints:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """An OAuth provider. If `keys` is empty, it has no id tokens, and `user_info` and `emails` identify the user."""
+    """The description of an OAuth provider.
+
+    If `keys` is empty, the provider issues no id tokens, and the profile is read from the URLs `user_info` and
+    `emails`. `subject` is the claim that identifies the user.
+    """
 
     name: ProviderName
     title: str
@@ -48,7 +53,7 @@ class Description:
         return self.sign_in if purpose == "sign_in" else self.connect
 
     def at(self, base: str) -> "Description":
-        """Return the provider with its URLs under a base URL and its name. An empty base changes nothing."""
+        """Return the provider with `<base>/<name>` as the base of all URLs. If `base` is empty, no URL is changed."""
         if not base:
             return self
 
@@ -85,7 +90,7 @@ DESCRIPTIONS: Mapping[ProviderName, Description] = {
         "Google",
         "https://accounts.google.com",
         _GOOGLE,
-        # Google returns a refresh token only with these parameters. A repeated connection also requires consent.
+        # Google returns a refresh token only for `offline` access. A repeated connection also requires a new consent.
         replace(_GOOGLE, parameters={"access_type": "offline", "prompt": "consent"}),
         keys="https://www.googleapis.com/oauth2/v3/certs",
     ),
@@ -123,6 +128,6 @@ DESCRIPTIONS: Mapping[ProviderName, Description] = {
 
 
 def describe(name: str, base: str) -> Description | None:
-    """Return a provider by name, with its URLs under a base URL. Return None if the name is unknown."""
+    """Return the provider with this name, with its URLs moved to `base`, or None if the name is unknown."""
     known = next((each for each in PROVIDER_NAMES if each == name), None)
     return DESCRIPTIONS[known].at(base) if known else None

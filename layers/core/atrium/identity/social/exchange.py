@@ -1,7 +1,7 @@
-"""Calls an OAuth provider: exchanges a code or refresh token for tokens, and reads protected resources.
+"""Sends requests to an OAuth provider: exchanges a code or refresh token for tokens, and reads protected resources.
 
-Providers report errors by status, by `error` in a response with status 200 (GitHub), or by `ok: false` (Slack). All are
-translated to `ProviderRefused`, or to `ProviderFailed` if a retry may help.
+A provider reports an error with the status, with the member `error` in a response with status 200 (GitHub), or with
+`ok: false` (Slack). Each error is translated to `ProviderRefused`, or to `ProviderFailed` if a retry may succeed.
 """
 
 import re
@@ -28,7 +28,10 @@ _CODE = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Tokens from a provider, hidden from `repr`. If `expires_in` is None, the lifetime is unknown or unlimited."""
+    """The tokens that a provider issued, hidden from `repr`.
+
+    `expires_in` is the lifetime of the access token in seconds, or None if it is unknown or unlimited.
+    """
 
     access_token: str = field(repr=False)
     refresh_token: str = field(default="", repr=False)
@@ -39,19 +42,19 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class ProviderCalls:
-    """Makes the calls of one client to one provider."""
+    """Sends the token requests of one OAuth client to one provider."""
 
     egress: EgressClient
     endpoints: Endpoints
     client: ClientCredentials
 
     def exchange_code(self, code: str, *, redirect_uri: str, verifier: str) -> Grant:
-        """Return the tokens for a code; raise `ProviderRefused` for an invalid code, or `ProviderFailed`."""
+        """Return the tokens for a code; raise `ProviderRefused` if the code is invalid, or `ProviderFailed`."""
         fields = {"code": code, "redirect_uri": redirect_uri, "code_verifier": verifier}
         return self._request_tokens({"grant_type": "authorization_code", **fields})
 
     def refresh(self, refresh_token: str) -> Grant:
-        """Return new tokens; raise `ProviderRefused` if access was revoked, or `ProviderFailed`."""
+        """Return new tokens for a refresh token; raise `ProviderRefused` if access was revoked, or `ProviderFailed`."""
         return self._request_tokens({"grant_type": "refresh_token", "refresh_token": refresh_token})
 
     def _request_tokens(self, fields: Mapping[str, str]) -> Grant:
@@ -59,13 +62,13 @@ class ProviderCalls:
         headers = {"accept": "application/json", "content-type": _FORM_TYPE}
         answer = call(self.egress, "POST", self.endpoints.token, headers, urlencode({**fields, **own}).encode())
         found = read_answer(answer)
-        # The provider may omit this member in the response to a refresh. It is also missing if it is not configured.
+        # The response to a refresh may omit the member `tokens_in`. If `tokens_in` is empty, there is no such member.
         inner = found.get(self.endpoints.tokens_in)
         return _read_grant(inner if isinstance(inner, Mapping) else found, self.endpoints)
 
 
 def read_protected(egress: EgressClient, url: str, access_token: str) -> Any:
-    """Return the JSON object or list of a protected resource."""
+    """Read a protected resource and return the JSON object or list; raise `ProviderRefused` or `ProviderFailed`."""
     headers = {"accept": "application/json", "authorization": f"Bearer {access_token}"}
     answer = call(egress, "GET", url, headers)
     if answer.body.lstrip()[:1] == b"[" and answer.status == 200:
@@ -76,7 +79,10 @@ def read_protected(egress: EgressClient, url: str, access_token: str) -> Any:
 def call(
     egress: EgressClient, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
 ) -> OutboundResponse:
-    """Make a call. Raise `ProviderFailed` if it fails or the response reports a failure of the provider."""
+    """Send a request and return the response.
+
+    Raises `ProviderFailed` if the request fails, or if the status is 429, 3xx or 5xx.
+    """
     request = OutboundRequest(
         method, url, headers, body, seconds_max=CALL_SECONDS_MAX, bytes_max=CALL_BYTES_MAX, redirects_max=0
     )
@@ -90,7 +96,11 @@ def call(
 
 
 def read_answer(answer: OutboundResponse) -> Mapping[str, Any]:
-    """Return the object of a response; raise `ProviderRefused` with the provider's error code."""
+    """Return the JSON object of a response.
+
+    Raises `ProviderRefused` with the provider's error code if the response reports an error, and `ProviderFailed` if
+    the response is malformed.
+    """
     found = _parse(answer)
     if not isinstance(found, Mapping):
         raise ProviderFailed(internal="provider: not an object")
@@ -101,9 +111,9 @@ def read_answer(answer: OutboundResponse) -> Mapping[str, Any]:
 
 
 def refused_by(code: str) -> ProviderRefused:
-    """Return the error with the provider's code, if the code has a valid form.
+    """Return a `ProviderRefused` error with the provider's error code.
 
-    Other texts of the provider are not included.
+    A malformed code and all other texts of the provider are omitted.
     """
     known = code if _CODE.fullmatch(code) else ""
     return ProviderRefused(
@@ -112,7 +122,7 @@ def refused_by(code: str) -> ProviderRefused:
 
 
 def _parse(answer: OutboundResponse) -> Any:
-    """Parse JSON or a form. GitHub may respond with a form although the request accepts only JSON."""
+    """Parse a JSON or form response. GitHub may send a form although the request accepts only JSON."""
     if read_media_type(answer.headers.get("content-type", ""))[0] == _FORM_TYPE:
         try:
             return dict(parse_qsl(answer.body.decode(), max_num_fields=50))

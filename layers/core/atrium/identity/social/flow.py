@@ -1,4 +1,8 @@
-"""The two steps of an OAuth flow with a provider: redirect with an encrypted state, and return with a code."""
+"""The two steps of an OAuth flow with a provider.
+
+First, the browser is redirected to the provider with an encrypted state. Then, the provider redirects the browser back
+with the state and a code.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,7 +39,7 @@ class Flow:
     egress: EgressClient
 
     def authorize_url(self, state: FlowState) -> tuple[str, str]:
-        """Return the URL for the browser, and the encrypted state that it contains."""
+        """Return the URL for the browser, and the encrypted state that the URL contains."""
         sealed = self.sealer.seal(state)
         endpoints = self.description.endpoints(state.purpose)
         connecting = state.purpose == "connect"
@@ -55,7 +59,11 @@ class Flow:
         return f"{endpoints.authorize}?{urlencode(query)}", sealed
 
     def redeem(self, table: TenantTable, text: str, state: FlowState, returned: Returned) -> Grant:
-        """Use the state and return the tokens for the code; raise `ProviderRefused` for an error or an invalid code."""
+        """Mark the state as used, and return the tokens for the code.
+
+        Raises `ProviderRefused` if the provider returned an error or the code is invalid, `StateInvalid` if the state
+        was used before, and `Malformed` if the redirect contains neither a code nor an error.
+        """
         if not returned.error and not returned.code:
             raise Malformed("The redirect must contain the parameter `code` or `error`")
         calls = self.calls(state.purpose)
@@ -65,5 +73,5 @@ class Flow:
         return calls.exchange_code(returned.code, redirect_uri=state.redirect_uri, verifier=self.sealer.verifier(state))
 
     def calls(self, purpose: Purpose) -> ProviderCalls:
-        """Return the calls to the provider for a purpose. Decrypts the client's secret."""
+        """Return a `ProviderCalls` object for a purpose. Decrypts the client secret."""
         return ProviderCalls(self.egress, self.description.endpoints(purpose), self.open_credentials())

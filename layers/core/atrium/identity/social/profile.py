@@ -1,6 +1,6 @@
-"""Reads the user's profile at a provider from its id token, its user info, or both, which must agree.
+"""Reads a user's profile from the provider's id token, its user info, or both.
 
-An email is used only if the provider has verified it.
+If both are read, they must have the same subject. An email is used only if the provider has verified it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,7 +42,11 @@ class ProfileReader:
     _keys: dict[str, tuple[datetime, Sequence[PublicJwk]]] = field(default_factory=dict)
 
     def read(self, description: Description, grant: Grant, *, client_id: str, nonce: str) -> SocialProfile:
-        """Return the profile of the tokens' user; raise `ProviderFailed` for invalid or contradictory data."""
+        """Return the profile of the user to whom the tokens belong. `nonce` is the expected nonce of the id token.
+
+        Raises `ProviderFailed` if the provider's data is invalid or contradictory, and `ProviderRefused` if the
+        provider rejects the access token.
+        """
         claims: dict[str, Any] = {}
         if description.keys:
             claims |= self._read_id_token(description, grant.id_token, client_id, nonce)
@@ -86,7 +90,7 @@ class ProfileReader:
 
 
 def _choose_email(found: Any) -> dict[str, Any]:
-    """Return the primary email of a list, and whether it is verified."""
+    """Return the claims `email` and `email_verified` for the primary email of a list."""
     several = found if isinstance(found, list) else []
     primary = [each for each in several if isinstance(each, Mapping) and each.get("primary") is True]
     if not primary:

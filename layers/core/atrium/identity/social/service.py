@@ -39,7 +39,7 @@ class SocialClientService:
         return client
 
     def change(self, before: SocialClient, changes: Mapping[str, Any]) -> SocialClient:
-        """Change any field. A new `client_id` requires a new secret."""
+        """Change fields of a client. A new `client_id` requires a new secret."""
         if not changes:
             return before
         given = dict(changes)
@@ -67,7 +67,7 @@ class SocialClientService:
 
 @dataclass(frozen=True, slots=True)
 class ClientKeeper:
-    """Finds the client of a tenant for a flow, and its credentials."""
+    """Finds a tenant's client and its credentials for a flow."""
 
     store: SocialClientStore
     encryption: SecretEncryption
@@ -81,7 +81,10 @@ class ClientKeeper:
         return client
 
     def client_id(self, client: SocialClient) -> str:
-        """Return the client id at the provider; raise `NotFound` if the platform has no client there."""
+        """Return the client id at the provider: the tenant's client id, or the platform's client id as the default.
+
+        Raises `NotFound` if both are missing.
+        """
         found = client.client_id or self.platform_client(client.provider)[0]
         if not found:
             raise NotFound("this provider is not configured for the tenant")
@@ -95,7 +98,10 @@ class ClientKeeper:
 
 
 def check_redirect(client: SocialClient, redirect_uri: str | None) -> str:
-    """Return the redirect URI of a flow: the requested URI if it is registered, or the first registered URI."""
+    """Return the redirect URI of a flow: the requested URI, or the first registered URI if none is requested.
+
+    Raises `NotFound` if the requested URI is not registered.
+    """
     if redirect_uri is None and client.redirect_uris:
         return client.redirect_uris[0]
     if redirect_uri not in client.redirect_uris or redirect_uri is None:

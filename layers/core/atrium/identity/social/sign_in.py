@@ -3,7 +3,7 @@
     authorize   writes nothing, because the state contains all data
     callback    uses the state, exchanges the code, reads the profile, finds or creates the user, creates a login
 
-Refusals after the state was verified are audited in its tenant.
+A refusal after the state was verified is recorded in the audit of the tenant that the state contains.
 """
 
 from collections.abc import Callable
@@ -62,10 +62,10 @@ class SocialSignIn:
     clock: Clock
 
     def authorize(self, tenant_id: TenantId, redirect_uri: str | None, *, challenge: str, cookie: str) -> str:
-        """Return the URL for the browser.
+        """Start a sign-in and return the URL to which the browser must be redirected.
 
-        Raises `NotFound` if the tenant, provider or redirect URI is not configured. The error is the same in all three
-        cases.
+        Raises `NotFound` if the tenant does not exist or is not active, if the provider is not configured, or if the
+        redirect URI is not registered. The first two cases have the same error text.
         """
         tenant = TenantStore(self.table_of(tenant_id)).get()
         if tenant is None or not tenant.is_active:
@@ -78,9 +78,10 @@ class SocialSignIn:
         return flow.authorize_url(state)[0]
 
     def complete(self, text: str, returned: Returned, proof: BrowserBinding, origin: Origin) -> IssuedTokens:
-        """Return the tokens of a new login.
+        """Complete the flow and return the tokens of a new login.
 
-        Raises the errors of the state and the provider, and errors for users without access.
+        Raises `StateInvalid`, `ProviderRefused` or `ProviderFailed` if the flow fails. Raises `EmailUnverified`,
+        `Forbidden`, `UserSuspended` or `TenantInactive` if the user may not log in.
         """
         state = self.sealer.open(text, purpose="sign_in", provider=self.description.name, now=self.clock())
         table = self.table_of(state.tenant_id)

@@ -1,8 +1,8 @@
 """The state of an OAuth flow, encrypted with a platform key, so that nothing is stored during the flow.
 
-It can be used once within ten minutes, for one provider, tenant and redirect URI. The PKCE verifier and the nonce of
-the id token are derived from the state's nonce, each with a separate key, and are not part of the URL. The text of a
-state begins with the version of these keys. If this version was removed, the state is invalid.
+A state can be used once within ten minutes, for one provider, tenant and redirect URI. The PKCE verifier and the nonce
+of the id token are derived from the state's nonce, each with a separate key, so the state does not contain them. The
+text of a state begins with the version of these keys. If this version was removed, the state is invalid.
 """
 
 import re
@@ -33,7 +33,7 @@ _FORM = re.compile(r"(?P<version>[1-9][0-9]{0,8})\.(?P<sealed>[A-Za-z0-9_-]+)")
 class FlowState:
     """The state of one flow. It is bound to a `user`, or to the browser that started the flow.
 
-    The browser is identified by the verifier of `challenge`, or by the cookie whose hash is `binding`.
+    The browser is identified by the PKCE verifier that matches `challenge`, or by the cookie whose hash is `binding`.
     """
 
     purpose: Purpose
@@ -78,7 +78,7 @@ class StateSealer:
         return f"{state.key_version}.{self._signer(state.key_version).sign(kept, scope=_SCOPE)}"
 
     def open(self, text: str, *, purpose: Purpose, provider: str, now: datetime) -> FlowState:
-        """Return the state in a text; raise `StateInvalid` if it is forged, expired, or belongs to a different flow."""
+        """Decrypt a state; raise `StateInvalid` if it is forged, expired, or belongs to another purpose or provider."""
         named = _FORM.fullmatch(text) if len(text) <= STATE_MAX else None
         if named is None:
             raise StateInvalid(internal="state: malformed")
@@ -95,7 +95,7 @@ class StateSealer:
         return state
 
     def verifier(self, state: FlowState) -> str:
-        """Return the PKCE verifier for the provider."""
+        """Return the PKCE verifier that is sent to the provider with the code."""
         return self._derive("pkce_verifier", state)
 
     def id_nonce(self, state: FlowState) -> str:
@@ -116,7 +116,7 @@ class StateSealer:
 
 
 def check_browser(state: FlowState, *, verifier: str, cookie: str) -> None:
-    """Raise `StateInvalid` unless the browser has the verifier or the cookie of the flow."""
+    """Raise `StateInvalid` unless the PKCE verifier or the cookie belongs to the browser that started the flow."""
     if state.challenge:
         if not same(challenge_of(verifier).encode(), state.challenge.encode()):
             raise StateInvalid(internal="state: wrong verifier")

@@ -1,4 +1,7 @@
-"""Stores a tenant's OAuth clients, one per provider, together with its identity providers."""
+"""Stores a tenant's OAuth clients at providers, at most one per provider.
+
+The items of the clients have the same key prefix as the tenant's identity providers, so one query lists both.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,7 +50,7 @@ class SocialClientStore:
     table: TenantTable
 
     def find(self, provider: ProviderName) -> SocialClient | None:
-        """Return the tenant's client at a provider, or None. Two reads."""
+        """Return the tenant's client at a provider, or None. Makes up to two reads."""
         marker = self.table.get(_marker(provider))
         key = provider_keys.identity_provider(IdentityProviderId(marker["provider_id"])) if marker else None
         item = self.table.get(key) if key else None
@@ -68,7 +71,7 @@ class SocialClientStore:
             ) from refused
 
     def replace(self, client: SocialClient, before: SocialClient, record: Put) -> None:
-        """Write a changed client; raise `Conflict` for a concurrent change."""
+        """Write a changed client; raise `Conflict` if the client was changed after `before` was read."""
         values = {"before": format_time(before.updated_at)}
         write = Put(provider_keys.identity_provider(client.id), _item(client), "#updated_at = :before", values)
         self._transact([write, record])
@@ -115,7 +118,7 @@ def _item(client: SocialClient) -> dict[str, Any]:
 
 
 def read_client(item: Mapping[str, Any]) -> SocialClient:
-    """Return the client of an item."""
+    """Return the client that is stored in an item."""
     return SocialClient(
         id=IdentityProviderId(item["id"]),
         provider=item["provider"],

@@ -12,7 +12,7 @@ from atrium.kernel.errors import Conflict, invalid_field
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The result of a change: the user, the names of the changed fields, and whether the user's logins end."""
+    """The result of a change: the changed user, the names of the changed fields, and whether the user's logins end."""
 
     user: User
     fields: tuple[str, ...]
@@ -20,11 +20,11 @@ class Change:
 
 
 def change_user(before: User, fields: Mapping[str, Any], *, password_hash: str | None, now: datetime) -> Change:
-    """Return the user after a change of fields. `password_hash` is the hash of a new password, if there is one.
+    """Return the user after a change of fields. `password_hash` is the hash of a new password, or None.
 
-    `preferences` are merged; other fields are replaced. A password makes an invited user active. The status `active`
-    restores the status before the suspension. For an invited user it raises `Conflict`, because the user must accept
-    the invitation first.
+    `preferences` are merged, and other fields are replaced. A new password activates an invited user. If the status is
+    set to `active`, a suspended user returns to the status before the suspension. Raises `Conflict` if the status of an
+    invited user is set to `active`, because the user must accept the invitation first.
     """
     simple = {name: value for name, value in fields.items() if name not in {"status", "password", "preferences"}}
     user = replace(before, **simple, updated_at=now)

@@ -1,7 +1,7 @@
 """The numbers of users and of active administrators of a tenant, in one item.
 
-The transaction that creates, changes or removes a user also changes the numbers. So both limits are exact under
-concurrency.
+The transaction that creates, changes or removes a user also changes the numbers. So concurrent calls cannot exceed the
+maximum number of users, and cannot remove the last active administrator.
 """
 
 from typing import Any
@@ -16,8 +16,8 @@ from atrium.tenants.plans import UNLIMITED
 def counting_user(before: User | None, after: User | None, maximum: int = UNLIMITED) -> Update | None:
     """Return the write that counts the creation, change or removal of a user, or None if no number changes.
 
-    A user is None before its creation and after its removal. The condition fails if the tenant has `maximum` users, or
-    for the last active administrator.
+    `before` is None for a creation, and `after` is None for a removal. The condition of the write fails if the tenant
+    already has `maximum` users, or if the change would remove the last active administrator.
     """
     users = (after is not None) - (before is not None)
     admins = (after is not None and after.is_active_admin) - (before is not None and before.is_active_admin)

@@ -1,7 +1,8 @@
-"""Marks deleted users, so that earlier tokens of the tenant's identity provider do not create them again.
+"""Markers of deleted users. They prevent older tokens of an identity provider from creating a deleted user again.
 
-Such a token is valid for at most one day and contains no token version. There are two markers: one for the user's id,
-which rejects tokens of linked subjects, and one for the email, which rejects tokens of subjects without a link.
+A token of an identity provider is valid for at most one day and contains no token version. Each deleted user has two
+markers. The marker of the user's id rejects tokens of linked subjects, and the marker of the email rejects tokens of
+subjects without a link.
 """
 
 from datetime import datetime, timedelta
@@ -18,7 +19,7 @@ KEPT = timedelta(days=2)
 
 
 def marking_deletion(user: User, now: datetime) -> list[Put]:
-    """Return the writes that mark a user as deleted, for the transaction of the deletion."""
+    """Return the writes that mark a user as deleted, for the transaction that deletes the user."""
     item = {"deleted_at": epoch_seconds(now), "ttl": epoch_seconds(now + KEPT)}
     return [Put(_mark(name), item, ANY) for name in (user.id, same_address(user.email))]
 
@@ -26,7 +27,7 @@ def marking_deletion(user: User, now: datetime) -> list[Put]:
 def was_deleted_since(table: TenantTable, user_id: str, email: str, moment: int | None) -> bool:
     """Return whether a user with this id or email was deleted at `moment` or later.
 
-    Returns False if `moment` is None. One read.
+    `moment` is in epoch seconds; if it is None, the result is False. Makes one batch read.
     """
     if moment is None:
         return False

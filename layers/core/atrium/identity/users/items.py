@@ -11,7 +11,7 @@ from atrium.kernel.ids import TenantId, UserId
 
 
 def user_item(user: User) -> dict[str, Any]:
-    """Return a user's item. Default values are omitted."""
+    """Return the item of a user. Default values are omitted."""
     return {
         "id": user.id,
         "email": user.email,
@@ -33,7 +33,7 @@ def user_item(user: User) -> dict[str, Any]:
 
 
 def read_user(item: Mapping[str, Any], tenant_id: TenantId) -> User:
-    """Return the user of an item in the tenant's partition."""
+    """Return the user that is stored in an item of the tenant's partition."""
     last_login, one_time_token, ended = item.get("last_login_at"), item.get("ticket"), item.get("logins_ended_at")
     return User(
         id=UserId(item["id"]),

@@ -29,9 +29,10 @@ _EMAIL = re.compile(EMAIL_PATTERN)
 class User:
     """A user of a tenant. Incrementing `token_version` ends all earlier tokens.
 
-    `logins_ended_at` is the time of that increment. It is compared with tokens of the tenant's identity provider, which
-    contain no version. `limits` apply in addition to the tenant's limits (`atrium.quotas.limits`). `suspended_from` is
-    the status before a suspension. `one_time_token` is the open invitation or reset.
+    `logins_ended_at` is the last time when a change of the user ended all logins. It is compared with the issue time of
+    tokens of identity providers, which contain no token version. `limits` apply in addition to the tenant's limits
+    (`atrium.quotas.limits`). `suspended_from` is the status before a suspension. `one_time_token` is the token of an
+    open invitation or password reset.
     """
 
     id: UserId
@@ -60,11 +61,11 @@ class User:
 
 
 def same_address(email: str) -> str:
-    """Return the form in which emails are compared: without surrounding spaces, in lower case."""
+    """Return the form in which emails are compared: lowercase, without surrounding spaces."""
     return email.strip().lower()
 
 
 def read_email(value: object) -> str:
-    """Return an email from another system without surrounding spaces, or "" if it is invalid."""
+    """Return an email from another system without surrounding spaces, or "" if the email is invalid."""
     address = value.strip() if isinstance(value, str) else ""
     return address if len(address) <= EMAIL_MAX and _EMAIL.fullmatch(address) is not None else ""

@@ -1,10 +1,11 @@
-"""One-time tokens: with an invitation or a password reset, a user sets a new password.
+"""One-time tokens, with which a user accepts an invitation or resets their password.
 
     atr_once_<base62>       version 1 | user ULID 16 | tenant ULID 16 | secret 24 | CRC32 4
 
-The text contains the user and tenant, so that the record is found with one read. The CRC includes the environment. It
-detects typos without a table read but does not authenticate. The table stores an HMAC with the pepper as key. A user
-has at most one token. A new token replaces it, and the write that uses it removes it.
+The text contains the ids of the user and the tenant, so that the user is found with one read. The CRC includes the
+environment. It detects typos without a table read but does not authenticate the token. The table stores an HMAC of the
+token, with a pepper as key. A user has at most one token: a new token replaces the previous token, and a token is
+deleted when it is used.
 """
 
 import secrets
@@ -70,7 +71,7 @@ def mint_one_time_token(
 
 
 def parse_one_time_token(text: str, environment: Environment) -> EncodedOneTimeToken | None:
-    """Return the content of a one-time token, or None if it is malformed or belongs to another environment."""
+    """Return the content of a one-time token, or None if the text is malformed or from another environment."""
     body = text.removeprefix(_HEAD)
     if len(text) - len(body) != len(_HEAD) or len(body) != base62_length(_LENGTH):
         return None

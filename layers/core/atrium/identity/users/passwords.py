@@ -1,7 +1,7 @@
-"""Password rules and argon2id hashes. Each hash contains its parameters, so that they can be increased later.
+"""Password rules and argon2id hashes. Each hash contains its parameters, so that the parameters can be increased later.
 
-The parameters are 46 MiB, one pass and one lane: the first choice of OWASP. They are as strong as the 64 MiB of RFC
-9106 and need less memory and time.
+The parameters are 46 MiB, one pass and one lane, which is the first recommendation of OWASP. They are as strong as the
+recommendation of RFC 9106 with 64 MiB, and need less memory and time.
 """
 
 import unicodedata
@@ -13,12 +13,15 @@ LENGTH_MIN = 8
 LENGTH_MAX = 128
 
 _HASHER = PasswordHasher(time_cost=1, memory_cost=47_104, parallelism=1)
-# Matches no password. Its verification takes as long as the verification of a real hash.
+# A hash that matches no password. Its verification takes as long as the verification of a real hash.
 DECOY_HASH = "$argon2id$v=19$m=47104,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
 
 def find_password_fault(password: str, *, email: str) -> str | None:
-    """Return what is wrong with a password, or None. Only its length and equality with the email are checked."""
+    """Return the reason why a password is not allowed, or None.
+
+    A password must have 8 to 128 characters, and must differ from the email and from the part before the `@`.
+    """
     text = _normal(password)
     if not LENGTH_MIN <= len(text) <= LENGTH_MAX:
         return f"must have {LENGTH_MIN} to {LENGTH_MAX} characters"
@@ -46,5 +49,5 @@ def must_be_rehashed(password_hash: str) -> bool:
 
 
 def _normal(password: str) -> str:
-    """Return the NFC form, so that different keyboards give the same password (RFC 8265)."""
+    """Return the NFC form of a password, which does not depend on the user's keyboard (RFC 8265)."""
     return unicodedata.normalize("NFC", password)

@@ -1,4 +1,4 @@
-"""Administration of a tenant's users. Each change is one transaction with its audit event."""
+"""Administration of a tenant's users. Each change and its audit event are written in one transaction."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ _ATTEMPTS = 4
 
 @dataclass(frozen=True, slots=True)
 class UserWithToken:
-    """A user, and the text of their new one-time token. The text is not stored."""
+    """A user, and the text of their new one-time token or None. The text is not stored."""
 
     user: User
     text: str | None = None
@@ -55,7 +55,8 @@ class UserService:
     def create(self, fields: Mapping[str, Any], *, maximum: int = UNLIMITED) -> UserWithToken:
         """Create a user. The user is active if a password is given, otherwise invited.
 
-        Raises `Conflict` if the email is taken, or `CountExceeded`.
+        Raises `Conflict` if the email is taken, `CountExceeded` if the tenant has `maximum` users, and
+        `ValidationFailed` if the password is not allowed.
         """
         wanted, now = dict(fields), self.clock()
         password = wanted.pop("password", None)
@@ -92,7 +93,11 @@ class UserService:
         return Page([found] if found else [], None)
 
     def change(self, user_id: str, fields: Mapping[str, Any]) -> User:
-        """Change fields; raise `NotFound`, `Conflict` (email, last administrator) or `ValidationFailed` (password)."""
+        """Change fields of a user and return the user.
+
+        Raises `NotFound`, or `ValidationFailed` if the password is not allowed. Raises `Conflict` if the email is taken
+        or the tenant would have no active administrator.
+        """
         user = self.get(user_id)
         if not fields:
             return user
@@ -107,9 +112,9 @@ class UserService:
         return self._apply(user, apply, "user.change")
 
     def reset(self, user_id: str) -> UserWithToken:
-        """Issue a one-time token for a new password and end the user's logins. An earlier token becomes invalid.
+        """Issue a one-time token for a new password, and end the user's logins.
 
-        An invited user gets a new invitation.
+        An earlier one-time token becomes invalid. For an invited user, the new token is an invitation.
         """
         text: list[str] = []
 
@@ -133,9 +138,9 @@ class UserService:
     def delete(self, user_id: str, *, revoke_keys: bool) -> Offboarded:
         """Delete a user; raise `Conflict` for the last active administrator.
 
-        If `revoke_keys` is set, the keys and clients that descend from the user are revoked; otherwise they remain
-        valid. They are revoked before the user is deleted, so that an interrupted call can be repeated. They are
-        revoked again afterwards, because new ones may have been created meanwhile.
+        If `revoke_keys` is set, the keys and clients that descend from the user are revoked, otherwise they remain
+        valid. They are revoked before the user is deleted, so that an interrupted call can be repeated. After the
+        deletion, the search is repeated, because the user may have created more credentials in the meantime.
         """
         revoked: list[str] = []
         for _ in range(_ATTEMPTS):
@@ -155,7 +160,11 @@ class UserService:
         raise _concurrent_change()
 
     def offboard(self, user_id: str, *, revoke_keys: bool, revoked: Sequence[str] = ()) -> Offboarded:
-        """If requested, revoke the credentials that descend from a user. Return the revoked and remaining ids."""
+        """Return the ids of the revoked and the remaining credentials that descend from a user.
+
+        If `revoke_keys` is set, revoke these credentials first. `revoked` contains the ids of credentials that were
+        revoked earlier.
+        """
         ended = [*revoked, *(self._lineage.end(user_id) if revoke_keys else [])]
         return Offboarded(tuple(ended), tuple(each.id for each in self._lineage.find(user_id)))
 
@@ -164,7 +173,7 @@ class UserService:
         return Lineage(self.store.table, self.audit, self.clock)
 
     def _apply(self, user: User, apply: Callable[[User], Change], action: str) -> User:
-        """Write a change of a user. After a concurrent change, read the user and compute the change again."""
+        """Write a change of a user and return the user. After a concurrent change, read the user again and retry."""
         for _ in range(_ATTEMPTS):
             change = apply(user)
             record = self._record(action, change.user, before=user, changed=change.fields)

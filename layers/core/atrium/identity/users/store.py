@@ -1,7 +1,7 @@
 """Stores users. Each user has a marker that keeps the email unique in the tenant.
 
-The marker is also the entry of the login index, which finds an email across tenants. A change and its audit event are
-one transaction.
+The marker is also the entry in the login index, which contains the emails of all tenants. A change and its audit event
+are written in one transaction.
 """
 
 from dataclasses import dataclass
@@ -27,15 +27,15 @@ _AS_READ = ("role", "status", "email", "suspended_from", "token_version")
 
 
 class UserChanged(Exception):
-    """Another call changed or deleted the user after it was read."""
+    """Raised if another call changed or deleted the user after the user was read."""
 
 
 class UsersFull(Exception):
-    """The tenant has its maximum number of users."""
+    """Raised if the tenant has its maximum number of users."""
 
 
 class LastAdmin(Exception):
-    """The tenant would have no active administrator."""
+    """Raised if the tenant would have no active administrator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +47,18 @@ class UserStore:
     def creation(self, user: User, maximum: int = UNLIMITED) -> list[Operation]:
         """Return the writes that create and count a user, for a transaction.
 
-        The first fails if the email is taken, the last if the tenant has `maximum` users.
+        The condition of the first write fails if the email is taken. The condition of the last write fails if the
+        tenant has `maximum` users.
         """
         counted = counting_user(None, user, maximum)
         return [self._marking(user), Put(keys.user(user.id), user_item(user), NEW), *([counted] if counted else [])]
 
     def create(self, user: User, *also: Operation, maximum: int = UNLIMITED) -> None:
-        """Write a new user; raise `Conflict` if the email is taken, `UsersFull` or `TenantInactive`."""
+        """Write a new user.
+
+        Raises `Conflict` if the email is taken, `UsersFull` if the tenant has `maximum` users, and `TenantInactive` if
+        the tenant is deleted.
+        """
         operations = [*self.creation(user, maximum), *also, not_deleted()]
         try:
             self.table.transact(operations)
@@ -69,7 +74,7 @@ class UserStore:
         return read_user(item, self.table.tenant_id) if item else None
 
     def find(self, email: str) -> User | None:
-        """Return the tenant's user with this email, or None. Two reads."""
+        """Return the tenant's user with this email, or None. Makes up to two reads."""
         marker = self.table.get(keys.email(same_address(email)))
         return self.get(UserId(marker["user_id"])) if marker else None
 
@@ -79,14 +84,18 @@ class UserStore:
         return self.table.query(query).map(lambda item: read_user(item, self.table.tenant_id))
 
     def changing(self, before: User, after: User, *, ends_logins: bool = False) -> tuple[Operation, ...]:
-        """Return the writes of a change, for a transaction. The first fails if the user was changed since `before`."""
+        """Return the writes that change a user, for a transaction.
+
+        The condition of the first write fails if the user has changed since `before` was read.
+        """
         return tuple(self._changing(before, after, ends_logins).values())
 
     def change(self, before: User, after: User, *also: Operation, ends_logins: bool = False) -> None:
-        """Write the changed fields, and end all logins if `ends_logins`.
+        """Write the changed fields of a user. If `ends_logins` is set, end all logins of the user.
 
-        Raises `UserChanged` if role, status, email, logins or one-time token changed since `before`, `LastAdmin`, or
-        `Conflict` if the new email is taken. With a new email it may also raise `TenantInactive`.
+        Raises `UserChanged` if the role, status, email, token version or one-time token has changed since `before` was
+        read. Raises `LastAdmin`, or `Conflict` if the new email is taken. If the email changes and the tenant is
+        deleted, raises `TenantInactive`.
         """
         self._transact(self._changing(before, after, ends_logins), also)
 
@@ -102,7 +111,7 @@ class UserStore:
         return operations
 
     def delete(self, user: User, *also: Operation) -> None:
-        """Delete a user; raise `LastAdmin`, or `UserChanged` if the user was changed after it was read."""
+        """Delete a user; raise `LastAdmin`, or `UserChanged` if another call changed the user after `user` was read."""
         condition, values = _unchanged(user)
         operations: dict[str, Operation] = {
             "user": Delete(keys.user(user.id), condition, values),
@@ -114,7 +123,7 @@ class UserStore:
         self._transact(operations, also)
 
     def release_addresses(self, *, most: int) -> bool:
-        """Remove emails of a deleted tenant's users from the login index; return whether all are removed."""
+        """Remove up to `most` emails of a deleted tenant from the login index; return whether none are left."""
         page = self.table.query(Query("", prefix="EMAIL#", limit=most))
         self.table.delete_all([Key("", item["sk"]) for item in page.items])
         return page.position is None
@@ -162,7 +171,7 @@ class UserStore:
 
 
 def _unchanged(user: User) -> tuple[str, dict[str, Any]]:
-    """Return the condition that the fields used for decisions have not changed since the user was read."""
+    """Return a condition, with its values, that fails if a field in `_AS_READ` or the one-time token has changed."""
     item = user_item(user)
     values: dict[str, Any] = {f"was_{name}": item[name] for name in _AS_READ if item[name] is not None}
     parts = [EXISTS, *(f"#{name} = :was_{name}" for name in _AS_READ if item[name] is not None)]

@@ -1,9 +1,11 @@
 """Erases the items that refer to a deleted user. Sessions, usage and audit remain and contain the user's id.
 
-    CONNECTION#<usr>#…   FAMILY#… CODE#…   PERSON#…   ADMISSION and TOOL_CALLS <usr>   the platform's login throttles
+    tenant items      connections, token families, authorization codes, links of subjects, counters of limits
+    platform items    login throttles
 
-It runs after the transaction that deletes the user. If it is interrupted, the same call can be repeated. The throttles
-are found only by the email, so a repeated call may not delete them; they expire after 30 days.
+The items are erased after the transaction that deletes the user. If the erasure is interrupted, the same call can be
+repeated. The login throttles are found only by the email, so a repeated call may not delete them. They expire after 30
+days.
 """
 
 from collections.abc import Iterator
@@ -19,9 +21,9 @@ from atrium.storage.table import Query, TenantTable
 
 
 def erase_traces(table: TenantTable, throttles: Throttles, user_id: UserId, email: str = "") -> None:
-    """Erase the items of a deleted user.
+    """Erase the items of a deleted user. If `email` is empty, the login throttles are not erased.
 
-    Makes one batch read and three queries, one of them over all links to external identities.
+    Makes one batch read and three queries. One query reads all links to external identities in the tenant.
     """
     places = list(table.batch_get([keys.admission(user_id), keys.tool_calls(user_id)]))
     for query in _queries(user_id):

@@ -1,1 +1,1 @@
-"""Claude models through the Anthropic SDK, by the Anthropic API or Bedrock. The import takes one to two seconds."""
+"""Claude models, called with the Anthropic SDK through the Anthropic API or Bedrock. The import takes 1 to 2 s."""

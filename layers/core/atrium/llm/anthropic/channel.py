@@ -2,7 +2,7 @@
 
 The channels are Anthropic's API (or a server with the same interface) and Amazon Bedrock. The SDK's retries are
 disabled; only `llm.retries` applies. Bedrock requests are signed with the function's IAM role. Bedrock model ids are
-inference profiles: a geography (such as `global`, `us`, `eu` or `jp`) before the model's Bedrock id. The geography
+inference profiles: a geography (such as `global`, `us`, `eu` or `jp`), a dot and the model's Bedrock id. The geography
 determines where prompts may be processed. Bedrock does not count tokens.
 """
 
@@ -41,9 +41,7 @@ class ModelClient(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A connection to Claude: the function that returns the current client, and the function that returns a model's
-    id.
-    """
+    """A channel to Claude. `client` returns the current client. `model_id` returns the channel's id of a model."""
 
     name: str
     client: Callable[[], ModelClient]
@@ -52,8 +50,8 @@ class Channel:
 
 
 def describe(error: Exception, response: httpx2.Response | None = None) -> ProviderFailure:
-    """Return the failure that describes an error of `FAILURES`. `response` is the response that had begun, if there is
-    one.
+    """Return the description of an exception from `FAILURES`. `response` is the response that had started before the
+    exception, if there was one.
     """
     if isinstance(error, anthropic.APIStatusError):
         response = error.response
@@ -81,7 +79,7 @@ def describe(error: Exception, response: httpx2.Response | None = None) -> Provi
 
 
 def make_http_client(transport: httpx2.BaseTransport | None = None) -> httpx2.Client:
-    """Return the HTTP client of a channel, for all threads.
+    """Return the HTTP client of a channel, which all threads share.
 
     Connections are not reused. A connection that was idle while the function was frozen would fail the next call, and a
     reused connection does not report its socket to the trace. A new connection costs two round trips. Redirects are not
@@ -127,7 +125,7 @@ def _truncate_error(response: httpx2.Response) -> None:
 
 
 class DirectClient:
-    """Creates the client for the current API key. A rotated key gets a new client."""
+    """Creates the client for the current API key, and a new client after the API key was rotated."""
 
     def __init__(self, base_url: str, api_key: Callable[[], str]) -> None:
         self._base_url, self._api_key = base_url, api_key
@@ -157,8 +155,8 @@ def direct_channel(base_url: str, api_key: Callable[[], str]) -> Channel:
 
 
 def bedrock_channel(geography: str, *, base_url: str | None = None) -> Channel:
-    """Return the channel through the Region's `bedrock-runtime`. Credentials and Region are found in the same way as by
-    boto3.
+    """Return the channel through the `bedrock-runtime` endpoint of the Region. The SDK finds credentials and Region in
+    the same way as boto3.
     """
 
     @cache

@@ -1,7 +1,7 @@
 """The `ModelProvider` for Claude: one model call with its retries, as an iterator of events that any thread can close.
 
-The call is made when the stream is iterated, not when it is opened. It can therefore be closed before the provider has
-responded.
+The call is made when the stream is iterated, not when it is opened. A stream can therefore be closed before the
+provider has responded.
 """
 
 import random
@@ -34,13 +34,13 @@ STREAM_BYTES_MAX = 33_554_432
 """Maximum size of one streamed answer in bytes. An answer of 128 000 tokens with one event per token has about 20
 MB.
 """
-_GRACE_SECONDS = 5.0  # so that the connection's deadline ends a call, not a socket timeout
+_GRACE_SECONDS = 5.0  # the connection's deadline must end a call before a socket timeout does
 COUNT_SECONDS = 30.0
 _COUNT_MAX = 1_000_000_000
 
 
 class RawEvents(anthropic.Stream[object]):
-    """The SDK's stream, with events as plain JSON instead of models, which the SDK does not validate."""
+    """The SDK's stream with events as plain JSON. The SDK does not validate its event models, so they are not used."""
 
     def _iter_events(self) -> Iterator[ServerSentEvent]:
         yield from self._decoder.iter_bytes(_bounded(self.response.iter_bytes()))
@@ -55,7 +55,7 @@ class RawEvents(anthropic.Stream[object]):
 
 
 class AnthropicStream:
-    """A `ModelStream` of Claude. `draw` returns the random numbers of the jitter, from 0 to 1."""
+    """A `ModelStream` from Claude. `draw` returns random numbers from 0 to 1 for the jitter."""
 
     def __init__(
         self,
@@ -89,8 +89,8 @@ class AnthropicStream:
         return self._answer.usage
 
     def close(self) -> None:
-        """End the call. If a thread is waiting for the answer, it stops immediately; otherwise the resources are
-        released here.
+        """End the call. A thread that is waiting for the answer returns immediately. If no thread is waiting, this
+        method releases the resources.
         """
         self._connection.cancel("closed")
         if self._busy.acquire(blocking=False):
@@ -150,8 +150,8 @@ class AnthropicStream:
     def _pause(self, failure: ProviderFailure, retries_made: int) -> None:
         """Wait before the next attempt, or raise the error of the failure.
 
-        There is no retry after the first event, because its text may have been sent to the client, and it may be
-        charged.
+        There is no retry after the first event, because its text may have been sent to the client, and the call
+        may be charged.
         """
         if self._connection.is_expired():
             error = ModelTimeout(internal="the deadline of the call has passed")
@@ -188,7 +188,7 @@ def _bounded(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def count_tokens(channel: Channel, request: ModelRequest, model: ModelInfo) -> int:
-    """Return the number of tokens of a prompt. Not retried.
+    """Return the number of tokens of a prompt. The call is not retried.
 
     Raises `ModelFailed`, `ModelTimeout` or `ProviderUnsupported`.
     """
@@ -217,8 +217,8 @@ def count_tokens(channel: Channel, request: ModelRequest, model: ModelInfo) -> i
 def exceeds_window(channel: Channel, request: ModelRequest, model: ModelInfo) -> bool:
     """Return whether a rejected prompt is too long for the model.
 
-    The API has no error code for this, and its messages must not be matched. The tokens of the prompt are counted
-    instead; if that fails too, they are estimated from its bytes.
+    The API has no error code for this case, and error messages must not be matched. Instead, the tokens of the prompt
+    are counted. If the count fails, they are estimated from the bytes.
     """
     bound = bound_tokens(request)
     if bound <= model.context_tokens:

@@ -69,12 +69,12 @@ _DELTAS: dict[str, tuple[BlockKind, str]] = {
 
 
 def system_blocks(system: str) -> "list[TextBlockParam]":
-    """Return the system prompt with a cache mark; empty if there is no system prompt."""
+    """Return the system prompt with a cache mark. The list is empty if there is no system prompt."""
     return [{"type": "text", "text": system, "cache_control": _CACHED}] if system.strip() else []
 
 
 def tool_params(tools: Sequence[ToolSchema], *, marked: bool) -> "list[ToolParam]":
-    """Return the tools. `marked` puts the cache mark on the last tool, because there is no system prompt."""
+    """Return the tools. With `marked`, the last tool has the cache mark, because there is no system prompt."""
     params: list[ToolParam] = [
         {"name": tool.name, "description": tool.description, "input_schema": dict(tool.input_schema)} for tool in tools
     ]
@@ -195,7 +195,7 @@ def _extend(index: int, delta: Mapping[str, Any], answer: AnswerBuilder) -> Iter
 
 
 def _figures(usage: object) -> dict[str, object]:
-    """Return the token counts with the field names of `Usage`. `UsageMeter` validates them."""
+    """Return the token counts under the field names of `Usage`. `UsageMeter` validates the values."""
     return {ours: usage.get(theirs) for theirs, ours in _FIGURES.items()} if isinstance(usage, dict) else {}
 
 

@@ -11,7 +11,7 @@ type RebuildStatus = Literal["queued", "running", "succeeded"]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A counter that differs from the ledger. `subject`: "" for the tenant. `is_explained`: by uncounted admissions."""
+    """A counter that differs from the ledger. If `is_explained`, the cause is admissions that were not counted."""
 
     limit: LimitName
     subject: str
@@ -22,7 +22,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class RebuildReport:
-    """A rebuild's results: entries missed by the stream and added now (`counted`) or still missing (`uncounted`)."""
+    """The results of a rebuild. Of the entries that the stream missed, `counted` were added and `uncounted` failed."""
 
     entries: int
     counters: tuple[Difference, ...]
@@ -33,7 +33,7 @@ class RebuildReport:
 
 @dataclass(frozen=True, slots=True)
 class Rebuild:
-    """A rebuild of one month. `worker` is the token of its worker; another worker that takes over sets a new token."""
+    """A rebuild of one month. `worker` is the token of its worker. A worker that takes over sets a new token."""
 
     id: str
     month: date

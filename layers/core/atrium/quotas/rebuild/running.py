@@ -1,4 +1,4 @@
-"""Runs requested rebuilds, and compares every tenant once a day."""
+"""Runs requested rebuilds, and compares every tenant's counters with the ledger once a day."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ def run_rebuild(table: TenantTable, clock: Clock, rebuild_id: str) -> Rebuild | 
 def compare(table: TenantTable, clock: Clock) -> Drift | None:
     """Compare a tenant's counters with its ledger and store the result. Return None while a rebuild is running.
 
-    A failed rebuild is run again first, because it may have left days frozen, in which nothing is counted.
+    A failed rebuild is first run again, because it may have left frozen days, in which no usage is counted.
     """
     store = RebuildStore(table)
     standing = store.get()
@@ -57,7 +57,7 @@ def compare(table: TenantTable, clock: Clock) -> Drift | None:
 
 @dataclass(frozen=True, slots=True)
 class DriftRound:
-    """Compares every tenant once per day, over several invocations. The position is stored before each tenant."""
+    """Compares every tenant once a day, in several invocations. The position is stored before each comparison."""
 
     platform: PlatformTable
     list_tenants: Callable[[PageRequest], Page[Tenant]]
@@ -70,7 +70,7 @@ class DriftRound:
         on_found: Callable[[TenantId, Drift], None],
         on_failure: Callable[[TenantId, AtriumError], None],
     ) -> int:
-        """Compare tenants until all are done or the time is up. Return the number of tenants tried."""
+        """Compare tenants until all are done or the time is up. Return the number of tenants processed."""
         today = self.clock().astimezone(UTC).date().isoformat()
         kept: Mapping[str, Any] = self.platform.get(keys.drift_round()) or {}
         if kept.get("day") != today:

@@ -1,4 +1,4 @@
-"""Rebuilds or compares a tenant's counters and usage aggregates of a month from its ledger."""
+"""Compares a tenant's counters and usage aggregates with its ledger, or corrects them from the ledger."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from atrium.usage.rebuild import FrozenSums, RebuildSuperseded, SumTally, count_
 from atrium.usage.store import LedgerStore
 
 UNCOUNTED_SECONDS = 900
-"""After this time, a ledger entry that is not in the usage aggregates counts as missed by the stream."""
+"""Maximum age of a ledger entry that is not yet in the usage aggregates. An older entry was missed by the stream."""
 _ATTEMPTS_MAX = 25
 _FENCE = "fence"
 _LOST_SECONDS = 3
@@ -36,7 +36,7 @@ class _Reading:
 
 @dataclass(frozen=True, slots=True)
 class Rebuilder:
-    """Rebuilds or compares the counters of one tenant."""
+    """Corrects or compares the counters and usage aggregates of one tenant."""
 
     table: TenantTable
     clock: Clock
@@ -46,9 +46,9 @@ class Rebuilder:
         return AdmissionStore(self.table, self.clock)
 
     def rebuild(self, month: date, token: str) -> RebuildReport:
-        """Correct the usage aggregates of a month; for the current month also the counters. Idempotent.
+        """Correct the usage aggregates of a month and, for the current month, the counters. Idempotent.
 
-        At the end, items of the previous layout are deleted. Raises `RebuildSuperseded` if another rebuild started.
+        Also deletes items of the previous layout. Raises `RebuildSuperseded` if another rebuild has taken over.
         """
         days = self._days(month)
         frozen = FrozenSums(self.table, token, days)
@@ -66,7 +66,7 @@ class Rebuilder:
         return RebuildReport(reading.entries, differences, sums, counted, uncounted)
 
     def compare(self) -> Drift:
-        """Compare the current month's counters and aggregates with the ledger, except those that change meanwhile."""
+        """Compare the current month's counters and aggregates with the ledger. Aggregates that change are ignored."""
         now = self.clock().astimezone(UTC)
         days = self._days(now.date())
         before = read_days(self.table, days)
@@ -122,7 +122,7 @@ class Rebuilder:
         return _Reading(entries, forgotten, sums, list(counters.values()))
 
     def _correct(self, tally: CounterTally, token: str) -> None:
-        """Add the differences to an item and remove the token. Idempotent."""
+        """Add the differences to an item's counters and remove the fence token. Idempotent."""
         update = ItemUpdate()
         update.require("{0} = {1}", _FENCE, token)
         update.remove(_FENCE)

@@ -14,7 +14,7 @@ from atrium.storage.table import TenantTable
 from atrium.storage.writes import ANY, NEW, Put, Update
 
 LAPSED_SECONDS = 1_200
-"""A rebuild without an update for this time has failed, because a function runs for at most 900 seconds."""
+"""A rebuild that was not updated for this time has failed, because a function runs for at most 900 seconds."""
 _REBUILD, _DRIFT = TypeAdapter(Rebuild), TypeAdapter(Drift)
 
 
@@ -29,7 +29,7 @@ class RebuildStore:
         return _REBUILD.validate_python(item) if item else None
 
     def request(self, month: date, *, by: str, now: datetime, repeats: bool = False) -> Rebuild:
-        """Queue a rebuild, or return the open one of any month. With `repeats`, a running one runs once more."""
+        """Queue a rebuild, or return an open rebuild of any month. With `repeats`, a running rebuild runs once more."""
         wanted = Rebuild(secrets.token_hex(6), month, "queued", now, by, now)
         for _ in range(3):
             standing = self.get()

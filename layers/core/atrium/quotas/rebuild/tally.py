@@ -15,7 +15,7 @@ REBUILT: tuple[LimitName, ...] = tuple(name for name, each in DEFINITIONS.items(
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """An admission item at its fence. Amounts in `second` or later were counted after the fence."""
+    """An admission item as stored by the fence write. Amounts in `second` or later were counted after that write."""
 
     scope_id: str
     second: int
@@ -29,7 +29,7 @@ class Look:
 
 @dataclass(slots=True)
 class CounterTally:
-    """Sums up one item's counters. `unrecorded` is the usage of uncounted runs, which the counters may not contain."""
+    """The expected counters of one item. `unrecorded` is the usage of runs that were admitted but not counted."""
 
     look: Look
     wanted: Counter[LimitName] = field(default_factory=Counter)
