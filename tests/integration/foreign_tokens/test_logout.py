@@ -1,9 +1,12 @@
-"""A forced logout also invalidates tokens that the tenant's issuer issued earlier."""
+"""Each kind of logout also invalidates tokens that the tenant's issuer issued earlier."""
+
+from typing import Literal
 
 import pytest
 
 from functions.admin.app import build as build_admin
 from functions.authorizer import verdict
+from functions.identity.app import build as build_identity
 from functions.platform.app import build as build_platform
 from tests.builders.gateway import call_as, platform_fields, tenant_fields
 from tests.integration.foreign_tokens.conftest import Trusting
@@ -12,24 +15,33 @@ from tests.integration.foreign_tokens.test_401 import refuse
 pytestmark = pytest.mark.loopback
 
 
-def log_out(trusting: Trusting, *, everybody: bool) -> None:
+type By = Literal["operator", "administrator", "user"]
+
+
+def log_out(trusting: Trusting, by: By) -> None:
+    """Log out all users of the tenant (operator), or its first administrator."""
     runtime, tenant = trusting.deployment.runtime, trusting.made.tenant
-    if everybody:
-        answer = call_as(build_platform(lambda: runtime), platform_fields()).post(f"/v1/tenants/{tenant.id}/logout")
-    else:
-        assert trusting.made.admin
-        admin = call_as(build_admin(lambda: runtime), tenant_fields(tenant_id=tenant.id, scopes="admin"))
-        answer = admin.post(f"/v1/users/{trusting.made.admin.id}/logout")
+    assert trusting.made.admin
+    user_id = trusting.made.admin.id
+    match by:
+        case "operator":
+            answer = call_as(build_platform(lambda: runtime), platform_fields()).post(f"/v1/tenants/{tenant.id}/logout")
+        case "administrator":
+            admin = call_as(build_admin(lambda: runtime), tenant_fields(tenant_id=tenant.id, scopes="admin"))
+            answer = admin.post(f"/v1/users/{user_id}/logout")
+        case "user":
+            fields = tenant_fields(tenant_id=tenant.id, principal_type="user", principal_id=user_id, login="fam_1")
+            answer = call_as(build_identity(lambda: runtime), fields).post("/v1/auth/logout", json={"all": True})
     assert answer.status_code == 204, answer.text
 
 
-@pytest.mark.parametrize("everybody", [True, False])
-def test_rejects_earlier_tokens_and_accepts_new_ones(trusting: Trusting, everybody: bool) -> None:
+@pytest.mark.parametrize("by", ["operator", "administrator", "user"])
+def test_rejects_earlier_tokens_and_accepts_new_ones(trusting: Trusting, by: By) -> None:
     trusting.trust()
     old = trusting.token()
     trusting.context()
     trusting.deployment.clock.advance(1)
-    log_out(trusting, everybody=everybody)
+    log_out(trusting, by)
     trusting.deployment.clock.advance(verdict.KEPT_SECONDS)
     assert refuse(trusting, old) == ["the token was issued before a logout"]
     trusting.context()
@@ -38,7 +50,7 @@ def test_rejects_earlier_tokens_and_accepts_new_ones(trusting: Trusting, everybo
 def test_rejects_a_token_of_the_same_second(trusting: Trusting) -> None:
     trusting.trust()
     trusting.context()
-    log_out(trusting, everybody=False)
+    log_out(trusting, "administrator")
     token = trusting.token(jti="another")
     assert refuse(trusting, token) == ["the token was issued before a logout"]
 
@@ -48,7 +60,7 @@ def test_keeps_another_users_token(trusting: Trusting) -> None:
     theirs = {"sub": "bob", "email": "bob@acme.example"}
     trusting.context()
     trusting.context(**theirs)
-    log_out(trusting, everybody=False)
+    log_out(trusting, "administrator")
     trusting.deployment.clock.advance(verdict.KEPT_SECONDS)
     now = int(trusting.deployment.clock().timestamp())
     trusting.context(**theirs, iat=now - 100)

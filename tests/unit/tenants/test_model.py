@@ -44,7 +44,16 @@ def test_features_are_the_enabled_switches() -> None:
     ],
 )
 def test_rejects_invalid_features(settings: dict[str, Any]) -> None:
-    assert find_settings_fault(settings)
+    fault = find_settings_fault(settings)
+    assert fault
+    assert fault[0] == "features"
+
+
+@pytest.mark.parametrize("mode", ["on", "", None, True, ["flag"]])
+def test_rejects_an_invalid_mode_of_screening(mode: Any) -> None:
+    fault = find_settings_fault({"prompt_injection": mode})
+    assert fault
+    assert fault[0] == "prompt_injection"
 
 
 def test_accepts_any_other_settings() -> None:

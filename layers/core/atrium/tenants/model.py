@@ -89,16 +89,19 @@ def same_name(name: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", seen).casefold())
 
 
-def find_settings_fault(settings: Mapping[str, Any]) -> str | None:
-    """Return the message for the first invalid setting, or None. Only settings that the platform uses are checked."""
+def find_settings_fault(settings: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return the name of the first invalid setting with a message, or None.
+
+    Only settings that the platform uses are checked.
+    """
     features = settings.get("features", {})
     if not isinstance(features, dict) or not all(isinstance(on, bool) for on in features.values()):
-        return "features must be an object whose values are true or false"
+        return "features", "features must be an object whose values are true or false"
     if len(features) > FEATURES_MAX or not all(_FEATURE.fullmatch(name) for name in features):
-        return (
+        return "features", (
             f"features may have at most {FEATURES_MAX} members, with names of up to 64 characters: "
             "a-z, 0-9, '_', '.' and '-'"
         )
     if settings.get("prompt_injection", SCREENING_DEFAULT) not in SCREENING_MODES:
-        return f"prompt_injection must be one of {', '.join(SCREENING_MODES)}"
+        return "prompt_injection", f"prompt_injection must be one of {', '.join(SCREENING_MODES)}"
     return None

@@ -246,5 +246,6 @@ def _known(tenant_id: str) -> TenantId:
 def _check_settings(settings: Mapping[str, Any]) -> None:
     fault = find_settings_fault(settings)
     if fault is not None:
-        errors = [{"loc": ["body", "settings", "features"], "msg": fault, "type": "value_error"}]
+        name, message = fault
+        errors = [{"loc": ["body", "settings", name], "msg": message, "type": "value_error"}]
         raise ValidationFailed(extensions={"errors": errors})

@@ -73,9 +73,9 @@ def _merge(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
     if "features" in changes:
         switches = {**settings.get("features", {}), **changes["features"]}
         wanted["features"] = {name: on for name, on in switches.items() if on is not None}
-        fault = find_settings_fault(wanted)
-        if fault is not None:
-            raise invalid_field("features", fault)
+    fault = find_settings_fault({name: wanted[name] for name in changes})
+    if fault is not None:
+        raise invalid_field(*fault)
     return wanted
 
 

@@ -61,11 +61,14 @@ class TokenFamilyStore:
         return Update(keys.family(family_id), "SET #revoked_at = :now, #revoked_for = :reason", _LIVE, values)
 
     def ending_of_user(self, user_id: UserId, *, now: datetime) -> Update:
-        """Return the write that invalidates all tokens of a user. Its condition fails if the user does not exist."""
+        """Return the write that invalidates all tokens of a user, including earlier tokens of identity providers.
+
+        Its condition fails if the user does not exist.
+        """
         return Update(keys.user(user_id), _RAISE, EXISTS, {"one": 1, "now": format_time(now)})
 
 
-_RAISE = "SET #token_version = #token_version + :one, #updated_at = :now"
+_RAISE = "SET #token_version = #token_version + :one, #logins_ended_at = :now, #updated_at = :now"
 
 
 def read_family(item: Mapping[str, Any], tenant_id: TenantId) -> TokenFamily:
