@@ -13,6 +13,7 @@ from concurrent.futures import TimeoutError as WaitTimeout
 from contextvars import copy_context
 
 from atrium.agent.turn import Turn
+from atrium.http.measuring import record_run
 from atrium.runs.model import RunEvent
 
 QUEUED_MAX = 64
@@ -55,6 +56,7 @@ class TurnWorker:
         try:
             for event in self._turn.events():
                 self._offer(event)
+            record_run(self._turn.ended)
         finally:
             self._offer(None)
 

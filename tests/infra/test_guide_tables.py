@@ -21,6 +21,19 @@ def test_the_guide_says_what_the_plans_say() -> None:
     assert told == {name: [int(plan.limits[name]) for plan in PLANS.values()] for name in PLANS["free"].limits}
 
 
+def test_the_guide_of_metrics_lists_every_metric() -> None:
+    """A metric is written by `count("Name")`, `add_metric("Name", …)` or a dictionary in `http/measuring.py`."""
+    written = re.compile(r'(?:\bcount\(|count, |add_metric\()"(\w+)"')
+    sources = [*(ROOT / "functions").rglob("*.py"), *(ROOT / "layers/core").rglob("*.py")]
+    names = {name for source in sources for name in written.findall(source.read_text(encoding="utf-8"))}
+    measuring = (ROOT / "layers/core/atrium/http/measuring.py").read_text(encoding="utf-8")
+    names |= set(re.findall(r'"([A-Z]\w+)"', measuring))
+    rows = re.findall(r"^\| (`[A-Z].*?) \|", (ROOT / "infra/docs/metrics.md").read_text(encoding="utf-8"), re.MULTILINE)
+    listed = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert len(names) > 15
+    assert listed == names
+
+
 def test_the_plans_have_only_limits_of_the_table() -> None:
     assert [name for name in PLANS["free"].limits if name not in DEFINITIONS] == []
 

@@ -126,9 +126,11 @@ class Runtime:
     @cached_property
     def models(self) -> ResilientProvider:
         """Return the provider of all models, which uses a circuit breaker for each model."""
+        from atrium.http.measuring import record_model_call
         from atrium.llm.resilience import CircuitBreaker, ResilientProvider
 
-        return ResilientProvider(self.providers.find, CircuitBreaker(self.platform_table, self.clock))
+        breaker = CircuitBreaker(self.platform_table, self.clock)
+        return ResilientProvider(self.providers.find, breaker, record_model_call)
 
     @cached_property
     def tenant_credentials(self) -> TenantCredentials | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass
 
 from atrium.agent.heartbeat import StopSignal
@@ -52,7 +53,9 @@ def answer_calls(
         return
     pool = ThreadPoolExecutor(min(PARALLEL_MAX, len(calls)), thread_name_prefix="tools")
     try:
-        waiting: dict[Future[ToolAnswer], int] = {pool.submit(run, call): at for at, call in enumerate(calls)}
+        waiting: dict[Future[ToolAnswer], int] = {
+            pool.submit(copy_context().run, run, call): at for at, call in enumerate(calls)
+        }
         while waiting and signal.cause is None:
             for done in wait(waiting, _LOOK_SECONDS, FIRST_COMPLETED).done:
                 yield waiting.pop(done), done.result()

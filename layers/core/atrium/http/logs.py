@@ -7,6 +7,7 @@ The ids of a call are bound once and added to each log line of the call, includi
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, TextIO
 
@@ -75,7 +76,22 @@ def unbind() -> None:
 
 def count(name: str) -> None:
     """Increment a CloudWatch metric, such as `LoginsRefused`."""
-    from aws_lambda_powertools.metrics import MetricUnit, single_metric
+    measure({name: 1})
 
-    with single_metric(name=name, unit=MetricUnit.Count, value=1, namespace="Atrium"):
-        return
+
+def measure(counts: Mapping[str, int], *, duration: tuple[str, float] | None = None, **fields: Any) -> None:
+    """Write one line with CloudWatch metrics: counts, and optionally the name and the seconds of a duration.
+
+    The line also contains the ids of the call and `fields`, which are not dimensions. It does not depend on the log
+    level.
+    """
+    from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
+    metrics = EphemeralMetrics(namespace="Atrium")
+    for name, value in counts.items():
+        metrics.add_metric(name, MetricUnit.Count, value)
+    if duration is not None:
+        metrics.add_metric(duration[0], MetricUnit.Milliseconds, round(duration[1] * 1000))
+    for name, field in {**logger().thread_safe_get_current_keys(), **fields}.items():
+        metrics.add_metadata(name, field)
+    metrics.flush_metrics()

@@ -209,13 +209,28 @@ class CircuitBreaker:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelCall:
+    """One call of one model, with the provider's retries. `error` is the code of its failure.
+
+    `interrupted`: the caller closed the stream before its end.
+    """
+
+    model: str
+    seconds: float
+    usage: Usage
+    error: str | None = None
+    interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ResilientProvider:
     """A model provider with circuit breakers and fallbacks. `find` returns the adapter of a model, or raises
-    `ProviderUnsupported`.
+    `ProviderUnsupported`. `on_call` is called after each model call.
     """
 
     find: Callable[[ModelInfo], ModelProvider]
     breaker: CircuitBreaker
+    on_call: Callable[[ModelCall], object] = lambda _call: None
     name: str = "resilient"
 
     def require(self, model: ModelInfo) -> ModelProvider:
@@ -278,7 +293,7 @@ class ResilientStream:
         self._stream = None
         adapter = self._provider.find(model)
         is_trial = breaker.admit(model_id)
-        has_result = False
+        has_result, code, began = False, None, time.monotonic()
         try:
             remaining = max(0.0, self._deadline - time.monotonic())
             with self._lock:
@@ -291,6 +306,7 @@ class ResilientStream:
             if is_trial and has_result:
                 breaker.record_success(model_id)
         except (ModelFailed, ModelTimeout) as error:
+            code = error.code
             if error.is_outage:
                 has_result = True
                 breaker.record_outage(model_id)
@@ -298,6 +314,10 @@ class ResilientStream:
         finally:
             if is_trial and not has_result:
                 breaker.release_trial(model_id)
+            if self._stream is not None:
+                seconds = time.monotonic() - began
+                call = ModelCall(model_id, seconds, self.usage, code, interrupted=code is None and not has_result)
+                self._provider.on_call(call)
 
 
 def _may_pass(error: AtriumError) -> bool:

@@ -5,7 +5,7 @@ receives a tool result that reports this denial, and can continue without the to
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -115,18 +115,32 @@ def _bounded(content: str) -> str:
     return content[: RESULT_CHARACTERS_MAX - len(_CUT)] + _CUT
 
 
+@dataclass(frozen=True, slots=True)
+class ToolCallEnd:
+    """The end of one tool call."""
+
+    tool: str
+    seconds: float
+    is_error: bool
+
+
 class GuardedTools(ToolRegistry):
     """A registry that checks each call against the policies. `done` is not checked, because it only ends the run.
 
-    If the audit event of a call cannot be written, the call fails.
+    If the audit event of a call cannot be written, the call fails. `on_call` is called after each call.
     """
 
-    def __init__(self, guard: PolicyGuard, tools: Iterable[Tool[Any]] = BUILT_IN) -> None:
+    def __init__(
+        self,
+        guard: PolicyGuard,
+        tools: Iterable[Tool[Any]] = BUILT_IN,
+        on_call: Callable[[ToolCallEnd], object] = lambda _call: None,
+    ) -> None:
         super().__init__(tools)
-        self._guard = guard
+        self._guard, self._on_call = guard, on_call
 
     def _of(self, tools: Iterable[Tool[Any]]) -> ToolRegistry:
-        return GuardedTools(self._guard, tools)
+        return GuardedTools(self._guard, tools, self._on_call)
 
     def call(self, name: str, arguments: Mapping[str, Any], context: ToolContext) -> ToolAnswer:
         if name not in self.names or name == DONE.name:
@@ -136,12 +150,14 @@ class GuardedTools(ToolRegistry):
             return ToolAnswer(f"A policy of the tenant does not allow the tool {name}.", is_error=True)
         began = time.monotonic()
         answer = super().call(name, arguments, context)
+        seconds = time.monotonic() - began
+        self._on_call(ToolCallEnd(name, seconds, answer.is_error))
         self._guard.audit.record_tool_call(
             name,
             arguments,
             result_length=len(answer.content),
             is_error=answer.is_error,
-            duration_ms=round((time.monotonic() - began) * 1000),
+            duration_ms=round(seconds * 1000),
             session_id=session_id,
             end_user=context.end_user,
         )
