@@ -178,7 +178,7 @@ def open_api_env(tenant_env: TenantEnv, server: ModelServer, url: str, holder: H
 def wait_until(holds: Any, seconds: float = 15) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < deadline, "it did not come to be in time"
+        assert time.monotonic() < deadline, f"the condition was not true within {seconds} s"
         time.sleep(0.01)
 
 

@@ -1,4 +1,4 @@
-"""The consent page in a real browser, from the program's link to the program's redirect URI."""
+"""The consent page in a real browser, from a client's authorization link to the client's redirect URI."""
 
 import base64
 import hashlib

@@ -32,7 +32,7 @@ _TAKE_ATTEMPTS = 3
 
 @dataclass(slots=True)
 class PlatformLimit:
-    """Counts concurrent turns against `maximum`. Use one object per process; it caches a full platform for 1 s."""
+    """Counts concurrent turns against `maximum`. Use one object per process; a rejection is cached for 1 s."""
 
     table: PlatformTable
     maximum: int
