@@ -37,20 +37,3 @@ def test_records_a_refusal_later_if_it_could_not_be_recorded() -> None:
     assert bound.admits(ACME, "a", NOON)
     bound.forget(ACME, "a")
     assert bound.admits(ACME, "a", NOON)
-
-
-def test_a_refusal_that_could_not_be_recorded_does_not_count_against_its_tenant() -> None:
-    bound = RefusalBound()
-    for at in range(OF_TENANT_MAX * 2):
-        assert bound.admits(ACME, str(at), NOON)
-        bound.forget(ACME, str(at))
-    assert sum(bound.admits(ACME, str(at), NOON) for at in range(10_000)) == OF_TENANT_MAX
-
-
-def test_forgetting_a_refusal_of_an_earlier_minute_frees_no_place() -> None:
-    bound = RefusalBound()
-    assert bound.admits(ACME, "a", NOON)
-    later = NOON + timedelta(minutes=1)
-    assert sum(bound.admits(ACME, f"b{at}", later) for at in range(OF_TENANT_MAX)) == OF_TENANT_MAX
-    bound.forget(ACME, "a")
-    assert not bound.admits(ACME, "c", later)

@@ -38,15 +38,16 @@ def test_a_session_is_counted_with_its_record(quotas: Quotas) -> None:
     assert len(kept) == 4
     before = len(quotas.table.calls)
     assert isinstance(record(quotas, 9), Rejected)
-    assert quotas.table.calls[before:] == ["batch_get"]
+    assert quotas.table.calls[before:] == ["batch_get", "get"]
 
 
 def test_a_session_names_the_limit_that_frees_last(quotas: Quotas) -> None:
     key, put = ScopeLimits("key", {"sessions_per_day": 1}, "key_1"), Put(keys.session(SESSION), {"id": SESSION}, NEW)
     scopes = (key, ScopeLimits("tenant", {}))
     assert isinstance(quotas.service.record_session(SESSION, put, scopes, quotas.service.read(scopes)), Recorded)
-    scopes = (key, ScopeLimits("tenant", {"sessions_per_day": 0}))
-    rejected = quotas.service.record_session(SESSION, put, scopes, quotas.service.read(scopes))
+    scopes, other = (key, ScopeLimits("tenant", {"sessions_per_day": 0})), SessionId("ses_01kakz4kc0f3v9q4w7t1y0z5aj")
+    put = Put(keys.session(other), {"id": other}, NEW)
+    rejected = quotas.service.record_session(other, put, scopes, quotas.service.read(scopes))
     assert isinstance(rejected, Rejected)
     assert (rejected.scope, rejected.retry_after_seconds) == ("tenant", None)
 
@@ -58,6 +59,15 @@ def test_counts_a_session_once_if_the_reply_is_lost(quotas: Quotas) -> None:
         answer = record(quotas, 1, items)
         assert isinstance(answer, Recorded)
     assert [item["sd20261121"] for item in quotas.items()] == [1, 1]
+
+
+def test_a_retry_of_the_last_session_of_the_day_is_not_rejected(quotas: Quotas) -> None:
+    """The limit is reached by the first attempt, whose reply was lost."""
+    for number in (1, 2):
+        assert isinstance(record(quotas, number), Recorded)
+    assert isinstance(record(quotas, 2), Recorded)
+    assert isinstance(record(quotas, 3), Rejected)
+    assert [item["sd20261121"] for item in quotas.items()] == [2, 2]
 
 
 def test_a_session_under_contention_is_counted_once(quotas: Quotas) -> None:

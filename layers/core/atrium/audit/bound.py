@@ -47,6 +47,4 @@ class RefusalBound:
     def forget(self, tenant_id: TenantId, what: str) -> None:
         """Remove a refusal that could not be recorded, so that the next refusal of its kind is recorded."""
         with self._lock:
-            if (tenant_id, what) in self._recorded:
-                self._recorded.remove((tenant_id, what))
-                self._of_tenant[tenant_id] -= 1
+            self._recorded.discard((tenant_id, what))

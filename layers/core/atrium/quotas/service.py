@@ -274,7 +274,8 @@ class QuotaService:
     ) -> Recorded | Rejected:
         """Write a session's record and count it against `sessions_per_day`, in one transaction.
 
-        `record` must require that the session does not exist, so that a retry is counted once. Raises `Unavailable`.
+        `record` must require that the session does not exist, so that a retry is counted once. A rejection costs one
+        more read, because an earlier attempt may have succeeded. Raises `Unavailable`.
         """
         asked = {each.id: _SESSION_CHARGES(each) for each in scopes}
         for _ in range(ATTEMPTS_MAX):
@@ -283,6 +284,8 @@ class QuotaService:
             for scope in scopes:
                 plan = planning.plan_count(keys.admission(scope.id), items[scope.id], asked[scope.id])
                 if isinstance(plan.answer, Rejected):
+                    if self.table.get(record.key) is not None:
+                        return _recorded(asked, scopes, items)
                     return decisions.reject(_seen(scopes, items), _SESSION_CHARGES) or plan.answer
                 counted[scope.id] = plan.answer
                 updates += [plan.update] if plan.update else []
