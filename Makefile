@@ -67,10 +67,11 @@ invoke: .venv/.ready ## Run one built function on an event: FUNCTION=chat EVENT=
 .PHONY: test
 # The end-to-end tests mostly wait, so they run beside the others, with a higher priority.
 test: .venv/.ready .local/emulator/.ready ## Run the tests (no network, no Java)
-	@$(PY) -m pytest -p no:cacheprovider -m "not slow" tests/e2e >.local/e2e.log 2>&1 & e2e=$$!; \
-	trap "kill $$e2e" INT TERM; \
+	@set -m; $(PY) -m pytest -p no:cacheprovider -m "not slow" tests/e2e >.local/e2e.log 2>&1 & e2e=$$!; set +m; \
+	trap "kill -INT -- -$$e2e" INT TERM; \
 	nice -n 10 $(PY) -m pytest -n 4 --dist loadfile tests; status=$$?; \
-	wait $$e2e || status=1; cat .local/e2e.log; exit $$status
+	until wait $$e2e; do kill -0 $$e2e 2>/dev/null || { status=1; break; }; done; \
+	cat .local/e2e.log; exit $$status
 
 .PHONY: check
 check: .venv/.ready .local/sam/.ready ## Check format, lint, types, import contracts, template and artifacts

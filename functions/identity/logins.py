@@ -52,7 +52,7 @@ def log_out(tenant: TenantDep, runtime: RuntimeDep, families: FamiliesDep, body:
     """Log out.
 
     Ends one login, or all logins of the user. Refresh tokens are rejected immediately, access tokens within 30 seconds.
-    A refresh token that is no longer valid is not an error.
+    With `all`, earlier tokens of identity providers are also rejected. An invalid refresh token is not an error.
     """
     wanted = body or LogoutBody()
     audit = open_audit(tenant, runtime.tenant_table(tenant.tenant_id), runtime.clock)

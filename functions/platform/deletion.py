@@ -49,10 +49,11 @@ class DeletionAnswer(StrictModel):
         str | None, Field(description="Kind of data that is being erased. Null between passes and after the end")
     ]
     items_erased: Annotated[
-        int | None, Field(description="Minimum number of table items erased so far. Null if no erasure is running")
+        int | None, Field(description="At least this many table items have been erased. Null if no erasure is running")
     ]
     blobs_erased: Annotated[
-        int | None, Field(description="Minimum number of blob versions erased so far. Null if no erasure is running")
+        int | None,
+        Field(description="At least this many blob versions have been erased. Null if no erasure is running"),
     ]
     months: list[MonthAnswer]
     """Usage of each month whose ledger was erased, oldest first."""

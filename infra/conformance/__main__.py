@@ -1,15 +1,16 @@
 """`python -m infra.conformance [pytest arguments]`: checks the tools, starts the servers and runs the tests."""
 
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 
 from infra.conformance.adapter import build_adapter
-from infra.conformance.dynamodb import running_dynamodb
+from infra.conformance.dynamodb import fetch_dynamodb, running_dynamodb
 from infra.conformance.tools import PrerequisiteMissing, check_tools
 from infra.runtime.template import ROOT
 
@@ -18,30 +19,31 @@ STORES = ("tests/unit", "tests/integration/chat", "tests/integration/sessions")
 TESTS_SECONDS = 2_400
 PRODUCT_LOG = ROOT / ".local" / "product-tests.log"
 NICE = ("nice", "-n", "10")
+TIMED_OUT = 124
 NO_TESTS = 5
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the conformance tests and return the exit status, which is 2 if a prerequisite is missing.
 
-    The tests of the whole product run at the same time as the other tests, because they mostly wait for leases, windows
-    and sweeps. Their processes have a higher priority, because some of these tests measure time.
+    The tests of the whole product run beside the other tests, because they mostly wait for leases, windows and sweeps.
+    They have a higher priority, because some of them check times.
     """
     try:
         check_tools()
+        fetch_dynamodb()
         adapter = build_adapter()
-        with ThreadPoolExecutor(1) as beside:
-            product = beside.submit(
-                _pytest, "product below a stage", ["tests/e2e", "--stage-prefix=/dev"], arguments, log=PRODUCT_LOG
-            )
-            statuses = _run_tables(arguments, adapter)
-            if not arguments:
-                statuses.append(_run("policies", [*NICE, sys.executable, "-m", "infra.iam"]))
-            statuses.append(product.result())
     except PrerequisiteMissing as missing:
         print(f"conformance: {missing}", file=sys.stderr)
         return 2
-    print(PRODUCT_LOG.read_text(encoding="utf-8"))
+    with ThreadPoolExecutor(1) as beside:
+        options = ["tests/e2e", "--stage-prefix=/dev"]
+        product = beside.submit(_pytest, "product below a stage", options, arguments, log=PRODUCT_LOG)
+        statuses = _run_tables(arguments, adapter)
+        if not arguments:
+            statuses.append(_run("policies", [*NICE, sys.executable, "-m", "infra.iam"]))
+        statuses.append(product.result())
+    print(PRODUCT_LOG.read_text(encoding="utf-8", errors="replace"))
     return next((status for status in statuses if status), 0)
 
 
@@ -52,8 +54,12 @@ def _run_tables(arguments: Sequence[str], adapter: Path) -> list[int]:
         ("stores", [*STORES, "-n", "2", "--dist", "loadfile", "-m", "table"]),
         ("conformance", ["tests/conformance", f"--adapter={adapter}"]),
     ):
-        with running_dynamodb() as dynamodb:
-            statuses.append(_pytest(name, [*options, f"--dynamodb={dynamodb.url}"], arguments, before=NICE))
+        try:
+            with running_dynamodb() as dynamodb:
+                statuses.append(_pytest(name, [*options, f"--dynamodb={dynamodb.url}"], arguments, before=NICE))
+        except PrerequisiteMissing as missing:
+            print(f"conformance: {missing}", file=sys.stderr)
+            statuses.append(2)
     return statuses
 
 
@@ -66,14 +72,22 @@ def _pytest(
 
 
 def _run(name: str, command: Sequence[str], log: Path | None = None) -> int:
-    """Run a command in the project's folder and return its exit status. If `log` is given, write the output to it."""
+    """Run a command in the project's folder and return its exit status. `log` receives the output, if given.
+
+    A command that takes too long is interrupted, so that its fixtures can stop their servers.
+    """
     started = time.monotonic()
-    with log.open("w", encoding="utf-8") if log else nullcontext() as output:
-        done = subprocess.run(
-            command, cwd=ROOT, check=False, timeout=TESTS_SECONDS, stdout=output, stderr=output and subprocess.STDOUT
-        )
-    print(f"conformance: {name}: status {done.returncode} in {time.monotonic() - started:.0f} s", file=sys.stderr)
-    return done.returncode
+    with ExitStack() as files:
+        output = files.enter_context(log.open("w", encoding="utf-8")) if log else None
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT if output else None)
+        try:
+            status = process.wait(TESTS_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+            status = TIMED_OUT
+    print(f"conformance: {name}: status {status} in {time.monotonic() - started:.0f} s", file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ class Gateway:
         documented: bool = True,
     ) -> None:
         self.app = app
-        self.first = share_routes(app) if isinstance(app, Application) else app
+        self.documented_app = share_routes(app) if isinstance(app, Application) else app
         self.fields = fields
         self.stage_prefix = stage_prefix
         self.remaining_ms = remaining_ms
@@ -136,7 +136,7 @@ class Gateway:
 
         await self.app(scope, receive, note)
         if scope["type"] == "http" and self.documented:
-            assert_documented(self.first, scope, sent)
+            assert_documented(self.documented_app, scope, sent)
 
 
 def assert_documented(app: FastAPI, scope: Scope, statuses: list[int]) -> None:
@@ -156,8 +156,10 @@ def share_routes(app: FastAPI) -> FastAPI:
 
     FastAPI prepares the routes and the document of each application, which takes longer than most tests.
     """
+    assert not app.dependency_overrides
+    dependencies = tuple(id(each.dependency) for each in app.router.dependencies)
     routers = tuple(id(getattr(route, "original_router", route)) for route in app.routes)
-    first = _applications.setdefault(routers, app)
+    first = _applications.setdefault((*dependencies, *routers), app)
     app.router.routes[:] = first.router.routes
     return first
 
@@ -185,4 +187,6 @@ def _portal() -> BlockingPortal:
     """
     stack = ExitStack()
     atexit.register(stack.close)
-    return stack.enter_context(start_blocking_portal())
+    portal = stack.enter_context(start_blocking_portal())
+    stack.callback(portal.call, portal.stop, True)  # cancels requests that have not ended
+    return portal

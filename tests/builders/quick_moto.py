@@ -63,7 +63,10 @@ def quicken() -> None:
 
 @contextmanager
 def moto_client(service: Literal["dynamodb", "s3"]) -> Iterator[Any]:
-    """Yield this process's client of a service. At the end of the block, remove the hooks that a test registered."""
+    """Yield this process's client of a service, without the hooks of an earlier test.
+
+    Of botocore's hooks, only those of the parameters and those before and after a call run on a DynamoDB client.
+    """
     client = _open_client(service)
     kept, client.meta.events = client.meta.events, copy.copy(client.meta.events)
     try:

@@ -2,15 +2,15 @@
 
 import pytest
 
-from tests.e2e.conftest import Tenant
+from tests.e2e.conftest import Stack, Tenant
 
 type Ids = dict[str, str]
 
 
 @pytest.fixture(scope="module")
-def theirs(request: pytest.FixtureRequest) -> Ids:
+def theirs(stack: Stack) -> Ids:
     """The ids of the other tenant, and of its session, run and agent."""
-    pro: Tenant = request.getfixturevalue("stack").tenants["pro"]
+    pro = stack.tenants["pro"]
     turn = pro.chat("A secret of ours: swordfish.")
     return {"session": turn["session_id"], "run": turn["run_id"], "agent": pro.agent_id, "tenant": pro.id}
 

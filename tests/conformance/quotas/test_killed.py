@@ -68,7 +68,8 @@ def test_slots_of_killed_workers_are_released(dynamodb_table: PhysicalTable, tmp
     assert peak(notes) == limit
     # A worker can be killed between two writes, so the scopes and the platform can have slots of different turns.
     held = [len(item.slots) for item in race.items().values()] + [sum(map(len, platform_slots(race)))]
-    assert all(1 <= slots <= limit for slots in held), "no worker died with a slot"
+    assert min(held) >= 1, "no worker died with a slot"
+    assert max(held) <= limit
     assert len(fill(race).granted) == limit - max(held)
     later = moved(race, FREE_SECONDS_MAX)
     assert len(fill(later).granted) == limit

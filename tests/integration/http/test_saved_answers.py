@@ -8,7 +8,7 @@ from atrium.storage.table import PhysicalTable, TenantTable
 
 from tests.builders.gateway import KEY_ID, TENANT_ID
 from tests.builders.runtimes import NOON, TurnedClock
-from tests.builders.wires import intercepted, lose_replies
+from tests.builders.wires import Intercept, Recorder, intercepted, lose_replies
 
 ANSWER = SavedAnswer(201, {"content-type": "application/json"}, b'{"a": 1}')
 NOW_MS = int(NOON.timestamp() * 1000)
@@ -92,25 +92,38 @@ def test_expires_after_one_day(physical_table: PhysicalTable, store: Idempotency
     assert int(item["ttl"]["N"]) == NOW_MS // 1000 + 86_400
 
 
+def lost(recorder: Recorder) -> Intercept:
+    """Lose the first reply of each write, and record all attempts."""
+    return lambda operation, arguments, send: lose_replies(
+        operation, arguments, lambda: recorder(operation, arguments, send)
+    )
+
+
 def test_a_lost_reply_to_begin_is_not_a_call_in_progress(
     physical_table: PhysicalTable, store: IdempotencyStore
 ) -> None:
-    with intercepted(physical_table.client, lose_replies):
+    recorder = Recorder()
+    with intercepted(physical_table.client, lost(recorder)):
         begin(store)
+    assert recorder.operations == ["PutItem"] * 2
 
 
-@pytest.mark.parametrize("end", ["complete", "abandon"])
-def test_a_lost_reply_to_an_end_leaves_it_ended(
-    physical_table: PhysicalTable, store: IdempotencyStore, end: str
+def test_a_lost_reply_to_a_completion_leaves_it_complete(
+    physical_table: PhysicalTable, store: IdempotencyStore
 ) -> None:
-    """The SDK repeats the write. The condition of the repeated write fails, because the mark has already ended."""
-    mark = begin(store)
-    with intercepted(physical_table.client, lose_replies):
-        if end == "complete":
-            store.complete(mark, ANSWER)
-        else:
-            store.abandon(mark)
-    if end == "complete":
-        assert store.begin(call(), ends_at_ms=ENDS_AT_MS) == ANSWER
-    else:
-        begin(store)
+    """The repeated write finds the mark already ended and returns False."""
+    mark, recorder = begin(store), Recorder()
+    with intercepted(physical_table.client, lost(recorder)):
+        store.complete(mark, ANSWER)
+    assert recorder.operations == ["UpdateItem"] * 2
+    assert store.begin(call(), ends_at_ms=ENDS_AT_MS) == ANSWER
+
+
+def test_a_lost_reply_to_an_abandonment_leaves_the_key_free(
+    physical_table: PhysicalTable, store: IdempotencyStore
+) -> None:
+    mark, recorder = begin(store), Recorder()
+    with intercepted(physical_table.client, lost(recorder)):
+        store.abandon(mark)
+    assert recorder.operations == ["DeleteItem"] * 2
+    begin(store)

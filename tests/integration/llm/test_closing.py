@@ -35,7 +35,7 @@ def test_another_thread_closes_the_call_wherever_it_is(
     reader.join(2)
 
     assert not reader.is_alive()
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 2, "close does not wait for the answer"
     assert not any(isinstance(event, Completed) for event in events)
     server.wait_until_idle(1)
     assert server.requests()[0].outcome == "client_closed"

@@ -109,6 +109,6 @@ def test_another_thread_closes_the_call(provider: AnthropicProvider, hanging: Ha
     reader.join(2)
 
     assert not reader.is_alive()
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 2, "close does not wait for the answer"
     assert hanging.left.wait(1)
     assert events == []

@@ -77,6 +77,7 @@ BAD_FIELDS: list[dict[str, Any]] = [
     {"settings": {"a": "x" * 16_384}},
     {"settings": {"features": ["beta"]}},
     {"settings": {"features": {"Beta Max": True}}},
+    {"settings": {"prompt_injection": "maybe"}},
     {"metadata": "text"},
     {"metadata": {"a": "x" * 16_384}},
     {"status": "deleted"},
@@ -107,6 +108,12 @@ def test_a_new_tenant_that_does_not_fit(deployment: Deployment, client: TestClie
     assert all(set(error) == {"loc", "msg", "type"} for error in answer.json()["errors"])
     assert not any(str(error).count("p" * 20) for error in answer.json()["errors"])
     assert calls == []
+
+
+@pytest.mark.parametrize(("name", "value"), [("features", ["beta"]), ("prompt_injection", "maybe")])
+def test_names_the_setting_that_is_invalid(client: TestClient, name: str, value: Any) -> None:
+    answer = client.post("/v1/tenants", json={**BODY, "settings": {name: value}})
+    assert [error["loc"] for error in answer.json()["errors"]] == [["body", "settings", name]]
 
 
 @pytest.mark.parametrize("missing", ["name", "plan"])

@@ -153,7 +153,7 @@ def test_messages_can_be_shown_to_a_model_again(bench: LoopBench) -> None:
 
 
 def test_each_call_is_priced_by_itself() -> None:
-    """A call with more than 100 000 prompt tokens costs five times as much. Calls are not summed."""
+    """A call with more than 100 000 prompt tokens costs five times as much. Prompts are not summed."""
     bench = LoopBench(ScriptedModel())
     bench.model.say("A", calls("calculator", expression="1"), used=Usage(60_000, 10))
     bench.model.say("B", used=Usage(60_000, 10))

@@ -65,10 +65,10 @@ class TokenFamilyStore:
 
         Its condition fails if the user does not exist.
         """
-        return Update(keys.user(user_id), _RAISE, EXISTS, {"one": 1, "now": format_time(now)})
+        return Update(keys.user(user_id), _END_LOGINS, EXISTS, {"one": 1, "now": format_time(now)})
 
 
-_RAISE = "SET #token_version = #token_version + :one, #logins_ended_at = :now, #updated_at = :now"
+_END_LOGINS = "SET #token_version = #token_version + :one, #logins_ended_at = :now, #updated_at = :now"
 
 
 def read_family(item: Mapping[str, Any], tenant_id: TenantId) -> TokenFamily:
