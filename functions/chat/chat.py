@@ -15,7 +15,6 @@ from atrium.http.dependencies import RuntimeDep, TenantDep, get_runtime, require
 from atrium.http.failures import render_failure
 from atrium.http.guarding import is_admitted
 from atrium.http.idempotency import REPLAYED, open_store, read_call_key, read_deadline_ms, read_key_header
-from atrium.http.measuring import record_run
 from atrium.http.responses import problem_responses
 from atrium.http.saved_answers import CallKey, IdempotencyStore, Mark, SavedRun
 from atrium.kernel.errors import Conflict, IdempotencyInProgress, Unavailable
@@ -151,7 +150,7 @@ def _answer(
     _name_in_log(turn)
     for event in turn.events():
         last = event
-    record_run(turn.ended)
+    logs.record_run(turn.ended)
     if turn.ended is None:
         raise read_error(last)
     return turn.ended, _limit_headers(turn)

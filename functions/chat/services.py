@@ -13,7 +13,6 @@ from atrium.agent.turn import TurnService
 from atrium.bootstrap import Runtime
 from atrium.http import logs
 from atrium.http.guarding import note_refusal, open_guard
-from atrium.http.measuring import record_tool_call
 from atrium.kernel.errors import AtriumError, LimitReached
 from atrium.kernel.ids import RunId, TenantId
 from atrium.policy.guard import PolicyGuard
@@ -70,7 +69,7 @@ def make_turn_service(
         finalizer=RunFinalizer(runs, sessions, LedgerStore(table), quotas, clock),
         clock=clock,
         provider_for=runtime.models.require,
-        tools=GuardedTools(guard, on_call=record_tool_call),
+        tools=GuardedTools(guard, on_call=logs.record_tool_call),
         max_seconds=min(runtime.settings.max_turn_seconds, seconds_max or runtime.settings.max_turn_seconds),
     )
     return TurnService(reader, starter, _log_defect)

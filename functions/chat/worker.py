@@ -13,7 +13,7 @@ from concurrent.futures import TimeoutError as WaitTimeout
 from contextvars import copy_context
 
 from atrium.agent.turn import Turn
-from atrium.http.measuring import record_run
+from atrium.http.logs import record_run
 from atrium.runs.model import RunEvent
 
 QUEUED_MAX = 64

@@ -8,8 +8,9 @@ bodies, class bodies and generator expressions are omitted.
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from types import CodeType, FrameType
 
@@ -50,7 +51,7 @@ class Trace:
 
 def main() -> None:
     """Print the trace, and the permitted number of files."""
-    with _api_env() as api_env:
+    with redirect_stdout(StringIO()), _api_env() as api_env:
         client = api_env.chat_as()
         session = client.post("/v1/chat", json={"message": "Hi"}).json()["session_id"]
         for _ in range(_WARM_UP):

@@ -126,7 +126,7 @@ class Runtime:
     @cached_property
     def models(self) -> ResilientProvider:
         """Return the provider of all models, which uses a circuit breaker for each model."""
-        from atrium.http.measuring import record_model_call
+        from atrium.http.logs import record_model_call
         from atrium.llm.resilience import CircuitBreaker, ResilientProvider
 
         breaker = CircuitBreaker(self.platform_table, self.clock)

@@ -4,15 +4,22 @@ The ids of a call are bound once and added to each log line of the call, includi
 `logging.getLogger(__name__)`. Bodies, headers and credentials are never logged. A tenant is never a metric dimension.
 """
 
+from __future__ import annotations
+
 import logging
 import os
 import sys
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.logging.filters import SuppressFilter
+
+if TYPE_CHECKING:  # the authorizer imports this module and must not import the modules of chat
+    from atrium.llm.resilience import ModelCall
+    from atrium.runs.model import Run
+    from atrium.tools.registry import ToolCallEnd
 
 _ORDER = ["level", "timestamp", "message", "request_id", "tenant_id", "session_id"]
 
@@ -95,3 +102,43 @@ def measure(counts: Mapping[str, int], *, duration: tuple[str, float] | None = N
     for name, field in {**logger().thread_safe_get_current_keys(), **fields}.items():
         metrics.add_metadata(name, field)
     metrics.flush_metrics()
+
+
+def record_model_call(call: ModelCall) -> None:
+    counts = {
+        "ModelCalls": 1,
+        "ModelErrors": int(call.error is not None),
+        "InputTokens": call.usage.prompt_tokens,
+        "OutputTokens": call.usage.output_tokens,
+    }
+    measure(
+        counts,
+        duration=("ModelLatency", call.seconds),
+        message="model call",
+        model=call.model,
+        error=call.error,
+        interrupted=call.interrupted,
+    )
+
+
+def record_tool_call(call: ToolCallEnd) -> None:
+    counts = {"ToolCalls": 1, "ToolErrors": int(call.is_error)}
+    measure(counts, duration=("ToolLatency", call.seconds), message="tool call", tool=call.tool)
+
+
+def record_run(run: Run | None) -> None:
+    """Record the end of a run. None: the run could not be committed, and the sweeper will end it."""
+    outcome = run.outcome if run else None
+    if run is None or outcome is None or run.ended_at is None:
+        measure({"Runs": 1, "RunFailures": 1}, message="run not committed")
+        return
+    measure(
+        {"Runs": 1, "RunFailures": int(outcome.status == "failed"), "Iterations": outcome.iterations},
+        duration=("RunDuration", (run.ended_at - run.started_at).total_seconds()),
+        message="run ended",
+        status=outcome.status,
+        stop_reason=outcome.stop_reason,
+        error=outcome.error.code if outcome.error else None,
+        model=outcome.model,
+        degraded=outcome.degraded,
+    )
