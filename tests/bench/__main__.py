@@ -28,13 +28,14 @@ from tests.bench.goals import check_goals
 from tests.bench.measuring import production_table
 from tests.bench.reservations import MESSAGES, measure_reservations
 from tests.bench.scattered import measure_scattered
+from tests.bench.sessions import measure_sessions
 from tests.bench.slots import measure_slots
 from tests.bench.turns import StackFailed, measure_turns, run_mixed, running_stack
 from tests.bench.whole import measure_turn
 
 SECONDS_MAX = 300
 ROUNDS = 5
-TABLES = ("admission", "turn", "slots", "aggregates", "scattered")
+TABLES = ("admission", "turn", "session", "slots", "aggregates", "scattered")
 LISTS = ("http", "reserved_to_used", "authorizer", "policy")
 
 type Figures = Mapping[str, Any]
@@ -85,6 +86,7 @@ def _measure_table(found: dict[str, Any]) -> None:
         found["slots"] = measure_slots(physical, url, baseline)
         found["policy"] = measure_policy(physical)
     with empty_table() as (_, physical):  # a new server, because thousands of transactions slow down a server
+        found["session"] = measure_sessions(physical, baseline)
         found["aggregates"] = measure_aggregates(physical)
     found["authorizer"] = measure_import()
 

@@ -10,6 +10,8 @@ GOALS: tuple[tuple[str, tuple[str, str, str], float], ...] = (
     ("table calls of a turn, platform limit on", ("turn", "platform limit on", "table_calls"), 11),
     ("CPU of a turn in ms, platform limit off", ("turn", "platform limit off", "cpu_ms"), 25),
     ("write units of a turn at 50 slots", ("turn", "off, 50 slots taken", "write_units"), 16),
+    ("table calls of a start, 5 000 ÷ 10 messages", ("session", "ratio", "table_calls"), 1.2),
+    ("time of a start, 5 000 ÷ 10 messages", ("session", "ratio", "p50_ms"), 1.2),
     ("units of the aggregates, 1 tenant", ("aggregates", "1 tenants", "write_units_per_turn"), 6),
     ("units of the aggregates, 1 000 tenants", ("aggregates", "1000 tenants", "write_units_per_turn"), 6),
     ("% rejected in vain, 10/s under 100", ("scattered", "10/s under 100", "rejected_percent"), 0),

@@ -11,11 +11,13 @@ from atrium.storage.blobs import Bucket
 from atrium.storage.table import PhysicalTable, PlatformTable
 
 from tests.bench.measuring import Figures, Series
+from tests.builders.scripted import calls
 from tests.builders.tenant_env import OTHER_TENANT, TENANT, TenantEnv
 
 TURNS = 40
 VARIANTS = (("platform limit off", None, 1), ("platform limit on", 100, 1), ("off, 50 slots taken", None, 50))
 """Each variant: name, platform limit, and number of slots that the tenant occupies during the turn."""
+TOOL_ROUNDS = (1, 3)
 
 
 @dataclass
@@ -29,7 +31,7 @@ class Bench(TenantEnv):
 
 
 def measure_turn(physical: PhysicalTable, baseline: Series) -> dict[str, Figures]:
-    """Return the measurements of a turn without a platform limit, with a platform limit, and with 50 occupied slots."""
+    """Return the measurements of a turn by platform limit, occupied slots and tool rounds."""
     bench = Bench(physical, Bucket(cast("Any", None), "none"))
     for tenant in (TENANT, OTHER_TENANT):
         bench.add_tenant(tenant)
@@ -46,4 +48,13 @@ def measure_turn(physical: PhysicalTable, baseline: Series) -> dict[str, Figures
         for number in range(TURNS):
             series.measure(physical, bench.talk, f"message {number}", session_id=session)
         found[name] = series.figures(baseline)
+    bench.platform = None
+    for rounds in TOOL_ROUNDS:
+        session = bench.open_session()
+        series = Series(f"off, {rounds} tool rounds")
+        for number in range(TURNS):
+            for at in range(rounds):
+                bench.model.say(calls("calculator", f"call_{at}", expression="6*7"))
+            series.measure(physical, bench.talk, f"message {number}", session_id=session)
+        found[series.name] = series.figures(baseline)
     return found

@@ -186,8 +186,8 @@ def test_logs_a_failure_once_with_its_reason(
     upstream.say(START, *said("I will."), reason("tool_use"), STOP)
     logs.logger().setLevel("WARNING")
     answer = api_env.chat_as().post(path, json={"message": "Hi"})
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "MODEL_FAILED" in line]
-    (line,) = lines
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    (line,) = [line for line in lines if line.get("code") == "MODEL_FAILED"]
     run_id = json.loads(answer.text.split("data: ")[1].split("\n")[0] if "stream" in path else answer.text)["run_id"]
     assert line["run_id"] == run_id
     assert line["tenant_id"] == api_env.tenant_env.runs().table.tenant_id
