@@ -59,6 +59,7 @@ def test_messages_of_two_turns_never_interleave(
 ) -> None:
     rounds = ROUNDS_ON_MOTO if request.config.getoption("--dynamodb") == "moto" else ROUNDS
     chance = random.Random(on_busy)
+    tenant_env.configure(plan="enterprise")  # its sessions have no maximum length
     # Without this pause the simulated time would pass so fast that the lease of the other turn expires.
     tenant_env.while_waiting = lambda: time.sleep(0.02)
     for _ in range(2 * rounds):
