@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from infra.conformance.adapter import build_adapter
@@ -20,6 +20,7 @@ TESTS_SECONDS = 2_400
 PRODUCT_LOG = ROOT / ".local" / "product-tests.log"
 NICE = ("nice", "-n", "10")
 TIMED_OUT = 124
+STOP_SECONDS = 90
 NO_TESTS = 5
 
 
@@ -84,6 +85,9 @@ def _run(name: str, command: Sequence[str], log: Path | None = None) -> int:
             status = process.wait(TESTS_SECONDS)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_SECONDS)
+            process.kill()  # no effect if the command has ended
             process.wait()
             status = TIMED_OUT
     print(f"conformance: {name}: status {status} in {time.monotonic() - started:.0f} s", file=sys.stderr)
