@@ -82,6 +82,20 @@ def test_a_rewriting_update_requires_the_read_version() -> None:
     assert bench.sums() == (1, 7)
 
 
+@pytest.mark.parametrize("later", [60, 61, 62, 122])
+def test_a_rewriting_update_requires_that_no_bucket_was_begun(later: int) -> None:
+    """A bucket that began after the read has the attribute name of a second 61 s later."""
+    bench = ItemBench()
+    assert bench.apply(plan_time(KEY, bench.item()))
+    seen = bench.item(bench.now + later)
+    bench.admit(tokens=3)
+    ended = bench.ask(tokens=7, seen=seen)
+    bench.now += later
+    if ended is None:
+        bench.admit(tokens=7)
+    assert bench.sums() == ((2, 10) if later == 60 else (1, 7))
+
+
 @pytest.mark.parametrize(
     ("limits", "request_of"),
     [

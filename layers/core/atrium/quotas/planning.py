@@ -2,8 +2,9 @@
 
 If the item's time is unchanged, an update is *additive*: it has conditions on each limit's sum and the number of slots.
 If the time advances or expired slots are moved, an update is *rewriting*: it also requires that the dropped buckets and
-the moved slots are unchanged since the read. If there are many of them, it requires an unchanged version instead. Both
-kinds are correct after any concurrent write. Concurrent calls conflict only if they change the same attributes.
+the moved slots are unchanged since the read. If there are many of them, or if the second of the last write is dropped
+(a concurrent call may begin its bucket), it requires an unchanged version instead. Both kinds are correct after any
+concurrent write. Concurrent calls conflict only if they change the same attributes.
 """
 
 from collections import Counter
@@ -207,7 +208,7 @@ def _drop(update: ItemUpdate, item: AdmissionItem, less: Counter[str]) -> dict[s
             rewritten[attribute] = 0
             less[f"{letter}n"] += amount
     if item.version is not None:
-        if item.is_ahead or item.time is None or len(dropped) > _GUARDED_MAX:
+        if item.is_ahead or item.time is None or item.at - item.time >= BUCKETS or len(dropped) > _GUARDED_MAX:
             update.require_version(item.version)
         else:
             update.require("{0} = {1}", "at", item.time)
