@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from atrium.agent.admission import AllowanceStop, RunBudget, estimate_call
+from atrium.agent.calls import LoopEvent, TextEvent, ThinkingEvent, ToolCallEvent, ToolResultEvent
 from atrium.agent.heartbeat import StopSignal
 from atrium.agent.loop import AgentLoop, LoopInput
-from atrium.agent.steps import LoopEvent, TextPiece, ThinkingPiece, ToolAnswered, ToolCalled
 from atrium.kernel.clock import Clock
 from atrium.kernel.ids import RunId, TenantId
 from atrium.llm.model import ModelMessage, ModelRequest, Text
@@ -90,11 +90,11 @@ class LoopBench:
 def show(event: LoopEvent) -> str:
     """Return a short text for an event, such as `calculator=42`."""
     match event:
-        case TextPiece(text):
+        case TextEvent(text):
             return text
-        case ThinkingPiece(text):
+        case ThinkingEvent(text):
             return f"({text})"
-        case ToolCalled(call):
+        case ToolCallEvent(call):
             return f"{call.name}?"
-        case ToolAnswered(call, answer):
+        case ToolResultEvent(call, answer):
             return f"{call.name}!" if answer.is_error else f"{call.name}={answer.content}"

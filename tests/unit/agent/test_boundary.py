@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import httpx2
 import pytest
+from atrium.agent.calls import LoopEvent
 from atrium.agent.context import as_model_messages
 from atrium.agent.loop import AgentLoop
-from atrium.agent.steps import LoopEvent
 from atrium.agent.turn import Sequencer
 from atrium.kernel.errors import ModelFailed
 from atrium.llm.model import Usage

@@ -9,19 +9,19 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from atrium.agent.admission import Allowance, AllowanceStop
-from atrium.agent.context import as_model_messages
-from atrium.agent.heartbeat import StopCause, StopSignal
-from atrium.agent.steps import (
+from atrium.agent.calls import (
     CUT_OFF,
     STOPPED,
     LoopEvent,
-    TextPiece,
-    ThinkingPiece,
-    ToolAnswered,
-    ToolCalled,
+    TextEvent,
+    ThinkingEvent,
+    ToolCallEvent,
+    ToolResultEvent,
     answer_calls,
     result_of,
 )
+from atrium.agent.context import as_model_messages
+from atrium.agent.heartbeat import StopCause, StopSignal
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import AtriumError, CircuitOpen, ModelFailed, ModelTimeout
 from atrium.kernel.ids import mint_message_id
@@ -159,7 +159,7 @@ class AgentLoop:
                         case llm.TextDelta(text):
                             yield from self._piece(text, partial)
                         case llm.ThinkingDelta(text):
-                            yield ThinkingPiece(text)
+                            yield ThinkingEvent(text)
                         case llm.Completed():
                             completed = event
         except MODEL_FAILURES:
@@ -187,11 +187,11 @@ class AgentLoop:
             return
         if self._separator_due and self._text:
             self._text.append(STEP_SEPARATOR)
-            yield TextPiece(STEP_SEPARATOR)
+            yield TextEvent(STEP_SEPARATOR)
         self._separator_due = False
         partial.append(text)
         self._text.append(text)
-        yield TextPiece(text)
+        yield TextEvent(text)
 
     def _say(self, text: str) -> Iterator[LoopEvent]:
         """Add a fixed text, which the model did not write, to the answer."""
@@ -205,22 +205,22 @@ class AgentLoop:
         answers: dict[int, ToolAnswer] = {} if executed else dict.fromkeys(range(len(calls)), CUT_OFF)
         try:
             for call in calls:
-                yield ToolCalled(call)
+                yield ToolCallEvent(call)
             if executed:
                 refused = self._refuse_calls(calls)
                 for at, answer in refused.items():
                     answers[at] = answer
-                    yield ToolAnswered(calls[at], answer)
+                    yield ToolResultEvent(calls[at], answer)
                 made = [at for at in range(len(calls)) if at not in refused]
                 self._count_calls([calls[at] for at in made])
                 for at, answer in answer_calls(
                     [calls[at] for at in made], self.loop_input.tools, self.loop_input.context, self.signal
                 ):
                     answers[made[at]] = answer
-                    yield ToolAnswered(calls[made[at]], answer)
+                    yield ToolResultEvent(calls[made[at]], answer)
             else:
                 for call in calls:
-                    yield ToolAnswered(call, CUT_OFF)
+                    yield ToolResultEvent(call, CUT_OFF)
         finally:
             results = (result_of(call, answers.get(at, STOPPED)) for at, call in enumerate(calls))
             self._record("tool", tuple(results))

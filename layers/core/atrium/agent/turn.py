@@ -9,13 +9,13 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
+from atrium.agent.calls import LoopEvent, TextEvent, ThinkingEvent, ToolCallEvent, ToolResultEvent
 from atrium.agent.context import TurnContextReader, checked_ids
 from atrium.agent.finalizing import RunFinalizer
 from atrium.agent.heartbeat import LeaseHeartbeat, StopSignal
 from atrium.agent.loop import AgentLoop
 from atrium.agent.model import TurnRequest
 from atrium.agent.starting import DryRun, StartedTurn, TurnStarter
-from atrium.agent.steps import LoopEvent, TextPiece, ThinkingPiece, ToolAnswered, ToolCalled
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import AtriumError, ModelTimeout, NotFound, RunInterrupted, Unavailable
 from atrium.kernel.ids import RunId, mint_run_id, mint_session_id
@@ -53,13 +53,13 @@ class Sequencer:
 
 def _describe(piece: LoopEvent) -> tuple[str, dict[str, Any]]:
     match piece:
-        case TextPiece(text):
+        case TextEvent(text):
             return "text", {"content": text}
-        case ThinkingPiece(text):
+        case ThinkingEvent(text):
             return "thinking", {"content": text}
-        case ToolCalled(call):
+        case ToolCallEvent(call):
             return "tool_call", {"tool_call_id": call.id, "tool": call.name, "args": dict(call.input)}
-        case ToolAnswered(call, answer):
+        case ToolResultEvent(call, answer):
             return "tool_result", {
                 "tool_call_id": call.id,
                 "tool": call.name,
@@ -102,7 +102,7 @@ class Turn:
             try:
                 with closing(self.loop.run()) as pieces:
                     for piece in pieces:
-                        if isinstance(piece, ToolAnswered) and piece.answer.defect is not None:
+                        if isinstance(piece, ToolResultEvent) and piece.answer.defect is not None:
                             self.on_defect(piece.answer.defect)
                         event = sequencer.number(piece)
                         self.log.append(event)

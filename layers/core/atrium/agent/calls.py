@@ -18,27 +18,27 @@ CUT_OFF = ToolAnswer("Not called: the answer ended before its tool calls were co
 
 
 @dataclass(frozen=True, slots=True)
-class TextPiece:
+class TextEvent:
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class ThinkingPiece:
+class ThinkingEvent:
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class ToolCalled:
+class ToolCallEvent:
     call: ToolUse
 
 
 @dataclass(frozen=True, slots=True)
-class ToolAnswered:
+class ToolResultEvent:
     call: ToolUse
     answer: ToolAnswer
 
 
-type LoopEvent = TextPiece | ThinkingPiece | ToolCalled | ToolAnswered
+type LoopEvent = TextEvent | ThinkingEvent | ToolCallEvent | ToolResultEvent
 
 
 def answer_calls(
