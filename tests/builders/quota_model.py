@@ -93,6 +93,7 @@ class Turn:
     run_id: RunId
     request: AdmissionRequest
     scopes: tuple[ScopeLimits, ...]
+    retried_until: datetime  # a worker repeats an admission within seconds, before the sweeper can undo it
     state: Literal["asking", "open", "ended", "over"] = "asking"
     reservation: Reservation | None = None
     used: Used = field(default_factory=lambda: Used(0, 0))
@@ -373,6 +374,8 @@ class World:
         """Start the operation of a step for one of the turns whose state allows the operation."""
         wanted = {"admit again": "asking"}.get(step.kind, "open")
         turns = [turn for turn in self.turns if turn.state == wanted and not turn.ending and not turn.asking]
+        if step.kind == "admit again":
+            turns = [turn for turn in turns if self.now < turn.retried_until]
         if not turns:
             return
         turn = turns[step.pick % len(turns)]
@@ -414,7 +417,7 @@ class World:
         tokens = step.amount % 100
         estimate = Estimate(tokens // 4, tokens // 4, tokens - tokens // 4, 1) if step.pick & 4 else None
         request = AdmissionRequest(run_id, tokens, tokens, bool(step.pick & 8), estimate)
-        self.turns.append(Turn(run_id, request, self.scopes(step.pick)))
+        self.turns.append(Turn(run_id, request, self.scopes(step.pick), self.now + timedelta(seconds=GRACE_SECONDS)))
         return self.turns[-1]
 
     def _admit(self, turn: Turn, step: Step) -> None:
@@ -468,9 +471,7 @@ class World:
                 "requests_per_day": (
                     sum(each.state != "undone" for each in book.stays if day(each.slot.admitted) == day(at)), 1
                 ),
-                "sessions_per_day": (
-                    used_of(item, "sessions_per_day", at), int(turn.request.new_session)
-                ),
+                "sessions_per_day": (used_of(item, "sessions_per_day", at), int(turn.request.new_session)),
                 "tokens_per_month": (used_of(item, "tokens_per_month", at), least.tokens),
                 "cost_per_month": (used_of(item, "cost_per_month", at), least.cost_nanos),
             }  # fmt: skip
@@ -572,13 +573,12 @@ class World:
 
     def end(self) -> None:
         """Finish all workers and runs, and check that the counters contain only settled usage."""
-        whole = Step("settle", amount=3)
         while self.flying:
             self.finish(self.flying[0])
         for turn in self.turns:
             is_undone = turn.ending and turn.entry is None
             if turn.reservation is not None and turn.state in {"open", "ended"} and not is_undone:
-                self.settle(turn, whole)
+                self.settle(turn, Step("settle", amount=3))
         for _ in range(2):
             self.now += timedelta(seconds=200)
             self._sweep(Step("sweep"))
