@@ -43,6 +43,8 @@ class AgentFields(StrictModel):
     """System prompt, sent before the conversation, at most 50,000 characters. Null or absent: no system prompt."""
     tools: Annotated[list[ToolName], Field(max_length=100)] = Field(default_factory=list)
     """Names of the tools that the agent may use, at most 100. Default: empty."""
+    require_approval: Annotated[list[ToolName], Field(max_length=100)] = Field(default_factory=list)
+    """Names from `tools` whose calls a person must approve, at most 100. Default: empty."""
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] = MAX_TOKENS_DEFAULT
     """Maximum output tokens of one model call, 1 to 1,000,000 and not above the model's maximum. Default 4,096."""
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
@@ -100,6 +102,8 @@ class AgentAnswer(StrictModel):
     """System prompt, sent before the conversation. Null if there is no system prompt."""
     tools: list[str]
     """Names of the tools that the agent may use."""
+    require_approval: list[str]
+    """Names of the tools whose calls a person must approve."""
     max_tokens: int
     """Maximum output tokens of one model call."""
     temperature: float | None
@@ -201,8 +205,8 @@ def _fields(body: AgentFields) -> dict[str, Any]:
     fields |= {name: fields[name] or "" for name in _TEXTS if name in fields}
     if fields.get("temperature") is not None:
         fields["temperature"] = Decimal(str(fields["temperature"]))
-    if "tools" in fields:
-        fields["tools"] = tuple(dict.fromkeys(fields["tools"]))
+    for names in {"tools", "require_approval"} & fields.keys():
+        fields[names] = tuple(dict.fromkeys(fields[names]))
     if "fallback_models" in fields:
         fields["fallback_models"] = tuple(fields["fallback_models"])
     if "model" in fields:
@@ -220,6 +224,7 @@ def _render(view: AgentView) -> AgentAnswer:
         model=agent.model,
         system_prompt=agent.system_prompt or None,
         tools=list(agent.tools),
+        require_approval=list(agent.require_approval),
         max_tokens=agent.max_tokens,
         temperature=float(agent.temperature) if agent.temperature is not None else None,
         max_iterations=agent.max_iterations,

@@ -17,6 +17,7 @@ from atrium.http.guarding import is_admitted
 from atrium.http.idempotency import REPLAYED, open_store, read_call_key, read_deadline_ms, read_key_header
 from atrium.http.responses import problem_responses
 from atrium.http.saved_answers import CallKey, IdempotencyStore, Mark, SavedRun
+from atrium.http.turns import replay, run_store, turn_service
 from atrium.kernel.errors import Conflict, IdempotencyInProgress, Unavailable
 from atrium.kernel.ids import RunId
 from atrium.quotas.responses import rate_limit_headers
@@ -29,7 +30,6 @@ from starlette.types import Receive, Scope, Send
 
 from functions.chat import sse
 from functions.chat.models import ChatAnswer, ChatBody, render_chat
-from functions.chat.services import replay, run_store, turn_service
 from functions.chat.sse import EventWriter, EventWriterDep
 from functions.chat.worker import TurnWorker
 

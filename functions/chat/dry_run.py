@@ -9,12 +9,11 @@ from atrium.audit.model import EventType
 from atrium.audit.service import AuditService
 from atrium.bootstrap import Runtime
 from atrium.http.guarding import open_guard
+from atrium.http.turns import make_turn_service
 from atrium.kernel.errors import LimitReached, PolicyDenied
 from atrium.policy.guard import PolicyGuard
 from atrium.policy.model import EXECUTE
 from atrium.tenants.context import TenantContext
-
-from functions.chat.services import make_turn_service
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,7 +146,7 @@ class ToolResultEvent(_Event):
 
 
 class ApprovalRequiredEvent(_Event):
-    """A tool call waits for approval. No built-in tool requires approval."""
+    """A tool call waits for approval. The stream ends after these events; the run goes on after the decisions."""
 
     event: Literal["approval_required"]
     """Type of the event."""

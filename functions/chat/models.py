@@ -95,6 +95,8 @@ class ChatAnswer(StrictModel):
     """Whether the answer is from a fallback model or is the agent's fallback text."""
     usage: UsageAnswer
     """Usage and cost of the turn."""
+    waiting_for: list[str]
+    """Ids of the tool calls that need approval, if `stop_reason` is `approval_required`. Empty otherwise."""
 
 
 class RunErrorAnswer(StrictModel):
@@ -129,6 +131,8 @@ class RunAnswer(StrictModel):
     """Whether the answer is from a fallback model or is the agent's fallback text."""
     usage: UsageAnswer
     """Usage and cost of the run so far."""
+    waiting_for: list[str]
+    """Ids of the tool calls that need approval, if `status` is `waiting_approval`. Empty otherwise."""
     error: RunErrorAnswer | None
     """Why the run failed. Null unless `status` is `failed`."""
     cancel_requested: bool
@@ -159,6 +163,7 @@ def render_chat(run: Run) -> ChatAnswer:
         iterations=outcome.iterations if outcome else 0,
         degraded=outcome.degraded if outcome else False,
         usage=UsageAnswer(**usage_fields(run.spend)),
+        waiting_for=list(run.waiting_for) if run.is_waiting else [],
     )
 
 
@@ -179,6 +184,7 @@ def render_run(run: Run) -> RunAnswer:
         iterations=outcome.iterations if outcome else 0,
         degraded=outcome.degraded if outcome else False,
         usage=UsageAnswer(**usage_fields(run.spend)),
+        waiting_for=list(run.waiting_for) if run.is_waiting else [],
         error=RunErrorAnswer(code=error.code, detail=error.detail) if error else None,
         cancel_requested=run.cancel_requested,
         end_user=run.end_user or None,

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Literal
 
 import anyio
-from atrium.agent.replay import Replay
 from atrium.bootstrap import Runtime
 from atrium.http.dependencies import PageDep, RuntimeDep, TenantDep, require
 from atrium.http.guarding import note_refusal, open_guard
@@ -13,10 +12,12 @@ from atrium.http.idempotency import IdempotentRoute
 from atrium.http.models import ListOf, id_pattern, read_decimal_text
 from atrium.http.pages import list_scope, page_request, render_page
 from atrium.http.responses import problem_responses
+from atrium.http.turns import follower_limit, replay, run_finalizer, run_service
 from atrium.kernel.errors import LimitReached
 from atrium.kernel.media_types import read_quality
 from atrium.runs.followers import Follower, FollowerLimit
 from atrium.runs.model import RunEvent, RunStatus
+from atrium.runs.replay import Replay
 from atrium.tenants.context import TenantContext
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -27,7 +28,6 @@ from starlette.types import Receive, Scope, Send
 from functions.chat import sse
 from functions.chat.events import EVENT, EventsAnswer
 from functions.chat.models import RunAnswer, render_run
-from functions.chat.services import follower_limit, replay, run_service
 from functions.chat.sse import EventWriter, EventWriterDep
 
 router = APIRouter(tags=["runs"], route_class=IdempotentRoute)
@@ -76,7 +76,12 @@ def cancel_run(run_id: RunPath, tenant: TenantDep, runtime: RuntimeDep) -> RunAn
     The run stops within 10 seconds. The response contains the current state of the run. A run that has
     ended is not changed.
     """
-    return render_run(run_service(runtime, tenant).cancel(run_id))
+    runs = run_service(runtime, tenant)
+    run = runs.cancel(run_id)
+    if run.is_waiting:  # no worker has it
+        run_finalizer(runtime, tenant.tenant_id).close_expired(run.id)
+        run = runs.get(run_id)
+    return render_run(run)
 
 
 @router.get(

@@ -1,4 +1,4 @@
-"""The sweeper. Every minute it closes runs whose lease expired and releases their slots (`atrium.agent.sweeping`).
+"""The sweeper. Every minute it closes runs whose lease expired and releases their slots (`atrium.jobs.sweeping`).
 
 In the remaining time, the sweeper erases the data of deleted tenants (`functions.events.deletions`).
 """
@@ -7,11 +7,11 @@ from dataclasses import asdict
 from typing import Any
 
 from atrium.agent.finalizing import RunFinalizer
-from atrium.agent.sweeping import Sweep
 from atrium.bootstrap import Runtime, runtime
 from atrium.http.logs import make_logger
+from atrium.jobs.sweeping import Sweep
 from atrium.kernel.errors import AtriumError
-from atrium.kernel.ids import TenantId
+from atrium.kernel.ids import RunId, TenantId
 from atrium.quotas.service import QuotaService
 from atrium.runs.store import RunStore
 from atrium.sessions.store import SessionStore
@@ -36,7 +36,11 @@ def sweep_runs(source: Runtime) -> dict[str, int]:
     def finalizer_for(tenant_id: TenantId) -> RunFinalizer:
         table = source.tenant_table(tenant_id)
         runs, quotas = RunStore(table, source.tenant_blobs(tenant_id)), QuotaService(table, source.clock)
-        return RunFinalizer(runs, SessionStore(table), LedgerStore(table), quotas, source.clock)
+
+        def wake(run_id: RunId) -> None:
+            source.run_queue.send(tenant_id, run_id)
+
+        return RunFinalizer(runs, SessionStore(table), LedgerStore(table), quotas, source.clock, wake)
 
     report = Sweep(finalizer_for, _log_failure).run(list_swept(source.table))
     counts = asdict(report)

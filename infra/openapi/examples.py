@@ -25,6 +25,7 @@ PATH = {
     "run_id": seeds.RUN,
     "session_id": seeds.SESSION,
     "tenant_id": seeds.INITECH,
+    "tool_call_id": "toolu_01A09q90qw90lq917835lq9",
     "user_id": seeds.GRACE,
 }
 # Operations without an example, with the reason.
@@ -35,6 +36,7 @@ WITHOUT = {
     "completeConnection": "a `code` and a `state`, which work once",
     "getConnection": "a connection, which only a person can grant at the provider",
     "deleteConnection": "a connection, which only a person can grant at the provider",
+    "decideApproval": "a tool call that waits for approval (`infra/docs/approvals.md` shows one)",
 }
 
 

@@ -5,14 +5,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from atrium.agent.admission import AllowanceStop, RunBudget, estimate_call
-from atrium.agent.calls import LoopEvent, TextEvent, ThinkingEvent, ToolCallEvent, ToolResultEvent
 from atrium.agent.heartbeat import StopSignal
 from atrium.agent.loop import AgentLoop, LoopInput
 from atrium.kernel.clock import Clock
 from atrium.kernel.ids import RunId, TenantId
 from atrium.llm.model import ModelMessage, ModelRequest, Text
 from atrium.quotas.model import Estimate
-from atrium.runs.model import Spend
+from atrium.runs.model import (
+    ApprovalRequiredEvent,
+    LoopEvent,
+    Spend,
+    TextEvent,
+    ThinkingEvent,
+    ToolCallEvent,
+    ToolResultEvent,
+)
 from atrium.tools.model import Tool, ToolContext
 from atrium.tools.registry import BUILT_IN, ToolRegistry
 from pydantic import BaseModel
@@ -96,5 +103,7 @@ def show(event: LoopEvent) -> str:
             return f"({text})"
         case ToolCallEvent(call):
             return f"{call.name}?"
+        case ApprovalRequiredEvent(call):
+            return f"{call.name}…"
         case ToolResultEvent(call, answer):
             return f"{call.name}!" if answer.is_error else f"{call.name}={answer.content}"

@@ -55,6 +55,8 @@ TENANTS: dict[str, Sample] = {
     "keys.deleted_sessions": one(keys.session(SessionId(f"ses_{ULID[::-1]}")), **listed(gsi2=keys.deleted_sessions())),
     "keys.run": one(keys.run(RUN), id=RUN, ended_at="x", **listed(gsi2=keys.all_runs(), at=RUN)),
     "keys.events": one(keys.events(RUN, 2), batch="x"),
+    "keys.step": one(keys.step(RUN, 1), step="x"),
+    "keys.approval": one(keys.approval(RUN, "call_1"), decision="x"),
     "keys.idempotency": one(keys.idempotency("hash")),
     "keys.audit_day": one(Key(keys.audit_day(DAY.date()), "2026-11-20T00:00:00Z#evt_1")),
     "keys.family": one(keys.family(FamilyId(f"fam_{ULID}")), **listed(gsi1=keys.issued())),

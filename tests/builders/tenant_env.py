@@ -2,25 +2,26 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from atrium.agent.admission import TurnAdmission
 from atrium.agent.context import TurnContextReader
 from atrium.agent.finalizing import RunFinalizer
 from atrium.agent.model import AgentConfig, TurnRequest
-from atrium.agent.replay import Replay
 from atrium.agent.service import AgentService, default_agent
 from atrium.agent.starting import TurnStarter
 from atrium.agent.store import AgentStore
-from atrium.agent.sweeping import Sweep, SweepReport
 from atrium.agent.turn import Turn, TurnService
+from atrium.jobs.resuming import RunResumer
+from atrium.jobs.sweeping import Sweep, SweepReport
 from atrium.kernel.errors import LimitReached
 from atrium.kernel.ids import AgentId, RunId, SessionId, TenantId
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.policy.guard import PolicyCache, PolicyGuard
 from atrium.quotas.service import QuotaService
 from atrium.runs.model import Message, Run, RunEvent
+from atrium.runs.replay import Replay
 from atrium.runs.service import RunService
 from atrium.runs.store import RunStore
 from atrium.sessions.service import SessionService
@@ -75,7 +76,7 @@ ADMIN = context_of("usr_01k6r5m2x8f3v9q4w7t1y0z5ag", scopes=frozenset({"admin"})
 class TenantEnv:
     """Tenants on a table and a bucket. The default of each `tenant` parameter is the first tenant.
 
-    `defects` contains the errors that turns reported.
+    `defects` contains the errors that turns reported, `woken` the runs that the sweeper left to another worker.
     """
 
     physical: PhysicalTable
@@ -85,6 +86,7 @@ class TenantEnv:
     tools: ToolRegistry = field(default_factory=ToolRegistry)
     defects: list[BaseException] = field(default_factory=list)
     refusals: list[LimitReached] = field(default_factory=list)
+    woken: list[RunId] = field(default_factory=list)
     default_agents: dict[TenantId, AgentId] = field(default_factory=dict)
     policies: PolicyCache = field(default_factory=PolicyCache)
     while_waiting: Callable[[], object] = lambda: None
@@ -105,8 +107,8 @@ class TenantEnv:
         return AgentService(context, AgentStore(self.table(context.tenant_id)), self.clock, self.guard(context).audit)
 
     def finalizer(self, tenant: TenantId = TENANT) -> RunFinalizer:
-        quotas = self.quotas(tenant)
-        return RunFinalizer(self.runs(tenant), self.sessions(tenant), self.ledger(tenant), quotas, self.clock)
+        quotas, runs = self.quotas(tenant), self.runs(tenant)
+        return RunFinalizer(runs, self.sessions(tenant), self.ledger(tenant), quotas, self.clock, self.woken.append)
 
     def quotas(self, tenant: TenantId = TENANT) -> QuotaService:
         return QuotaService(self.table(tenant), self.clock, pause=self.pause)
@@ -124,10 +126,11 @@ class TenantEnv:
         audit = open_audit(context, table, self.clock)
         return PolicyGuard(context, table, self.policies, self.clock, audit)
 
-    def turns(self, context: TenantContext | None = None) -> TurnService:
+    def turns(self, context: TenantContext | None = None, epoch: int = 0) -> TurnService:
         caller = context or context_of()
         tenant = caller.tenant_id
-        runs, sessions, finalizer = self.runs(tenant), self.sessions(tenant), self.finalizer(tenant)
+        runs, sessions = replace(self.runs(tenant), epoch=epoch), self.sessions(tenant)
+        finalizer = replace(self.finalizer(tenant), runs=runs)
         guard, agents = self.guard(caller), AgentStore(self.table(tenant))
         reader = TurnContextReader(caller, agents, sessions, runs, self.default_agents, guard, self.clock)
         starter = TurnStarter(
@@ -190,7 +193,22 @@ class TenantEnv:
         return list(Replay(self.runs(), run_id, after).read())
 
     def sweep(self) -> SweepReport:
-        return Sweep(self.finalizer, lambda _swept, error: self.defects.append(error)).run(list_swept(self.physical))
+        """Run the sweeper once, then resume the runs that it left to another worker."""
+        report = Sweep(self.finalizer, lambda _swept, error: self.defects.append(error)).run(list_swept(self.physical))
+        while self.woken:
+            self.resume(self.woken.pop())
+        return report
+
+    def resumer(self, tenant: TenantId = TENANT) -> RunResumer:
+        return RunResumer(self.finalizer(tenant), lambda _fields, _run_id, epoch: self.turns(epoch=epoch))
+
+    def resume(self, run_id: RunId, tenant: TenantId = TENANT) -> list[RunEvent]:
+        """Resume a run, like the worker, and return the events from then on."""
+        turn = self.resumer(tenant).resume(run_id)
+        if turn is None:
+            return []
+        turn.pause = self.pause
+        return list(turn.events())
 
     def items(self, partition: str = "") -> list[dict[str, Any]]:
         """Return the raw items whose partition key contains a text, without audit events."""

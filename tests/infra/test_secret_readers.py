@@ -20,6 +20,7 @@ READERS: dict[str, set[SecretName]] = {
     # Signs tokens, accepts one-time tokens and client secrets, creates and reads logins, and uses sign-in clients.
     "IdentityFunction": {"signing", "credential", "login", "cursor", "idempotency", "oauth"},
     "ChatFunction": {"cursor", "idempotency", "model"},
+    "JobsWorkerFunction": {"model"},
     "SessionsFunction": {"cursor", "idempotency"},
     # Creates API keys, one-time tokens and client secrets.
     "AdminFunction": {"pepper", "credential", "cursor", "idempotency"},

@@ -77,7 +77,7 @@ def _rewrite_headers(name: str, **headers: str | None) -> Callable[[Document], o
 
 
 def _consumer(template: Document) -> None:
-    """Configure the sweeper correctly as a consumer of the jobs queue that also sends to the queue."""
+    """Configure the sweeper, which sends to the jobs queue, correctly as a consumer of the queue."""
     sweep = _properties(template, "SweepFunction")
     sweep["Events"]["Jobs"] = {
         "Type": "SQS",
@@ -86,8 +86,7 @@ def _consumer(template: Document) -> None:
             "FunctionResponseTypes": ["ReportBatchItemFailures"],
         },
     }
-    sweep["Environment"]["Variables"]["JOBS_QUEUE_URL"] = {"Ref": "JobsQueue"}
-    actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:SendMessage"]
+    actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
     queue = {"Fn::GetAtt": ["JobsQueue", "Arn"]}
     _statements(template, "SweepRole").append({"Sid": "Jobs", "Effect": "Allow", "Action": actions, "Resource": queue})
 
@@ -105,9 +104,13 @@ def _break_consumer(change: Callable[[Document], object]) -> Callable[[Document]
     return broken
 
 
+def _named_statement(template: Document, role: str, sid: str) -> Document:
+    return next(each for each in _statements(template, role) if each.get("Sid") == sid)
+
+
 def _without_action(role: str, sid: str, action: str) -> Callable[[Document], object]:
     def change(template: Document) -> None:
-        statement = next(each for each in _statements(template, role) if each.get("Sid") == sid)
+        statement = _named_statement(template, role, sid)
         statement["Action"] = [each for each in statement["Action"] if each != action]
 
     return change
@@ -136,7 +139,7 @@ BREAKS = [
     ),
     Break(
         "SweepFunction: its role may not send to JobsQueue",
-        _break_consumer(_without_action("SweepRole", "Jobs", "sqs:SendMessage")),
+        lambda t: _statements(t, "SweepRole").remove(_named_statement(t, "SweepRole", "RunsToResume")),
     ),
     Break(
         "SweepFunction: its role may send to JobsQueue, which it does not name",

@@ -60,7 +60,7 @@ def test_concurrency_is_reserved_only_when_asked(template: Document, given: str,
         assert properties.get("ReservedConcurrentExecutions") == reserved
 
 
-def test_only_chat_may_call_bedrock_and_only_where_it_is_used(template: Document) -> None:
+def test_only_functions_that_call_models_may_use_bedrock(template: Document) -> None:
     roles = {
         name: item["Properties"] for name, item in template["Resources"].items() if item["Type"] == "AWS::IAM::Role"
     }
@@ -72,7 +72,7 @@ def test_only_chat_may_call_bedrock_and_only_where_it_is_used(template: Document
         for provider, given in (("anthropic", {}), ("bedrock", {"ModelProvider": "bedrock"}))
     }
 
-    assert granted == {"anthropic": [], "bedrock": ["ChatRole"]}
+    assert granted == {"anthropic": [], "bedrock": ["ChatRole", "JobsWorkerRole"]}
 
 
 def test_the_gateways_own_refusals_ask_browsers_for_https(template: Document) -> None:
@@ -103,5 +103,5 @@ def test_readers_of_blobs_may_list_the_bucket(template: Document) -> None:
 
     readers = {name for name, actions in roles.items() if "s3:GetObject" in actions}
 
-    assert readers == {"ChatRole", "SessionsRole", "SweepRole", "TenantRole"}
+    assert readers == {"ChatRole", "JobsWorkerRole", "SessionsRole", "SweepRole", "TenantRole"}
     assert {name for name in readers if "s3:ListBucket" not in roles[name]} == {"TenantRole"}

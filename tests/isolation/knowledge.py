@@ -138,6 +138,7 @@ ELSEWHERE = {
     "POST /oauth/introspect": "tests/integration/oauth",
     "POST /oauth/revoke": "tests/integration/oauth",
     "POST /oauth/token": "tests/integration/oauth",
+    "POST /v1/runs/{run_id}/approvals/{tool_call_id}": "tests/integration/chat",
     "GET /v1/auth/{provider}/authorize": "tests/integration/social",
     "GET /v1/auth/{provider}/callback": "tests/integration/social",
     "GET /v1/connections": "tests/integration/social",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from atrium.llm.resilience import ResilientProvider
     from atrium.policy.guard import PolicyCache
     from atrium.quotas.platform import PlatformLimit
+    from atrium.storage.queues import RunQueue
     from atrium.storage.secret_encryption import MasterKey, SecretEncryption
     from atrium.storage.secrets import Secrets
     from atrium.storage.tenant_credentials import TenantCredentials
@@ -89,6 +90,12 @@ class Runtime:
         from atrium.audit.bound import RefusalBound
 
         return RefusalBound()
+
+    @cached_property
+    def run_queue(self) -> RunQueue:
+        from atrium.storage.queues import RunQueue
+
+        return RunQueue(_client("sqs"), self.settings.jobs_queue_url)
 
     @cached_property
     def policies(self) -> PolicyCache:

@@ -41,6 +41,7 @@ class Settings:
     oauth_provider_url: str = ""
     minutes_open: bool = False
     tenant_role_arn: str = ""
+    jobs_queue_url: str = ""
 
     @classmethod
     def read(cls, source: Mapping[str, str] | None = None) -> Self:
@@ -67,6 +68,7 @@ class Settings:
             oauth_provider_url=env.get("OAUTH_PROVIDER_URL", "") if _local_addresses(env) else "",
             minutes_open=_choice(env, "MINUTES_OPEN", ("false", "true")) == "true",
             tenant_role_arn=env.get("TENANT_ROLE_ARN", ""),
+            jobs_queue_url=env.get("JOBS_QUEUE_URL", ""),
         )
 
 

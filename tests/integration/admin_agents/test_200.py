@@ -30,6 +30,7 @@ def test_an_agent_is_created_with_its_defaults(api_env: ApiEnv) -> None:
         "limits": {},
         "fallback_models": [],
         "fallback_text": None,
+        "require_approval": [],
         "is_default": False,
     }
     assert created.headers["location"] == f"/v1/agents/{agent['id']}"

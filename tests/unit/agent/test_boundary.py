@@ -8,10 +8,8 @@ from typing import Any, cast
 
 import httpx2
 import pytest
-from atrium.agent.calls import LoopEvent
 from atrium.agent.context import as_model_messages
 from atrium.agent.loop import AgentLoop
-from atrium.agent.turn import Sequencer
 from atrium.kernel.errors import ModelFailed
 from atrium.llm.model import Usage
 from atrium.runs.items import (
@@ -25,7 +23,7 @@ from atrium.runs.items import (
     spend_attribute,
     unpack,
 )
-from atrium.runs.model import Message, usage_fields
+from atrium.runs.model import LoopEvent, Message, Sequencer, usage_fields
 from atrium.storage import keys
 from atrium.storage.writes import EXISTS, Update, from_wire, to_wire
 from hypothesis import HealthCheck, given, settings

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from atrium.agent.finalizing import partial_text
 from atrium.agent.turn import COMMIT_PAUSES_SECONDS, Turn
 from atrium.llm.model import Usage
 from atrium.quotas.model import SLOT_LEASE_SECONDS
 from atrium.runs.model import RUN_LEASE_SECONDS, RunEvent, Spend
+from atrium.runs.steps import unrecorded_text
 from atrium.storage import keys
 from atrium.storage.writes import EXISTS, Update
 from atrium.usage.sums import contributions, merge
@@ -259,4 +259,4 @@ def test_concurrent_sweepers_close_a_run_once(tenant_env: TenantEnv) -> None:
 
 
 def test_text_of_events() -> None:
-    assert partial_text([*build_events(2, 3), RunEvent(4, "tool_call", {})]) == "piece 2 piece 3 "
+    assert unrecorded_text([*build_events(2, 3), RunEvent(4, "tool_call", {})], ()) == "piece 2 piece 3 "

@@ -7,11 +7,11 @@ import random
 from collections.abc import Callable
 
 import pytest
-from atrium.agent.replay import REPEATED, Replay
 from atrium.kernel.errors import ModelFailed
 from atrium.kernel.ids import mint_run_id, mint_session_id
 from atrium.quotas.model import SLOT_LEASE_SECONDS
 from atrium.runs.model import RunEvent
+from atrium.runs.replay import REPEATED, Replay
 
 from tests.builders.scripted import calls
 from tests.builders.tenant_env import TenantEnv, run_id_of

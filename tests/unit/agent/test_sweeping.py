@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from atrium.agent.sweeping import SLOT_GRACE_SECONDS
+from atrium.jobs.sweeping import SLOT_GRACE_SECONDS
 from atrium.kernel.errors import Unavailable
 from atrium.kernel.ids import KeyId, SessionId
 from atrium.llm.model import Usage

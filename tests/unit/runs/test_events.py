@@ -20,12 +20,11 @@ def run() -> Run:
 
 @pytest.fixture
 def log(tenant_env: TenantEnv, run: Run) -> EventLog:
-    runs = tenant_env.runs()
-    return EventLog(runs.table, runs.blobs, tenant_env.clock, run.id, tenant_env.clock())
+    return EventLog(tenant_env.runs(), tenant_env.clock, run.id, tenant_env.clock())
 
 
 def stored(tenant_env: TenantEnv, run: Run, *, after: int = 1) -> list[RunEvent]:
-    return list(read_stored(tenant_env.runs().table, tenant_env.runs().blobs, run.id, after=after))
+    return list(read_stored(tenant_env.runs(), run, after=after))
 
 
 def append(log: EventLog, tenant_env: TenantEnv, events: list[RunEvent], *, seconds: float = 0.5) -> None:

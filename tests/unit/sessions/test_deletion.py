@@ -27,7 +27,7 @@ def fill(tenant_env: TenantEnv) -> SessionId:
     runs = tenant_env.runs()
     run = build_run(session_id, question=noise(1))
     runs.open(run)
-    log = EventLog(runs.table, runs.blobs, tenant_env.clock, run.id, tenant_env.clock())
+    log = EventLog(runs, tenant_env.clock, run.id, tenant_env.clock())
     for event in [*build_events(2, 2), *build_events(3, 3, noise(2))]:
         tenant_env.clock.advance(3)
         log.append(event)

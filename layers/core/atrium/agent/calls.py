@@ -1,12 +1,13 @@
-"""The events of the agent loop, and the execution of tool calls. Every call has a result."""
+"""The execution of tool calls. Every call has a result."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from atrium.agent.heartbeat import StopSignal
 from atrium.llm.model import ToolResult, ToolUse
+from atrium.runs.model import LoopEvent, Message, Spend
 from atrium.tools.model import ToolContext
 from atrium.tools.registry import ToolAnswer, ToolRegistry
 
@@ -14,31 +15,31 @@ PARALLEL_MAX = 8
 _LOOK_SECONDS = 0.2
 
 STOPPED = ToolAnswer("The run was stopped before this tool had answered.", is_error=True)
+INTERRUPTED = "Your last answer was interrupted. Continue it; do not repeat what it says."
+UNKNOWN = (
+    "The outcome of this call is unknown, because the worker failed while the tool ran. The call may have had its "
+    "effect. Check this before you repeat the call."
+)
 CUT_OFF = ToolAnswer("Not called: the answer ended before its tool calls were complete.", is_error=True)
 
 
 @dataclass(frozen=True, slots=True)
-class TextEvent:
-    text: str
+class Resumption:
+    """The state of a run that another worker left.
 
+    `calls` are the tool calls of the last message. Of these, `made` are made, possibly again, and all others have a
+    result in `results`. `unseen` are the events of recorded messages and results that are not stored. `text` was
+    streamed, but not recorded.
+    """
 
-@dataclass(frozen=True, slots=True)
-class ThinkingEvent:
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCallEvent:
-    call: ToolUse
-
-
-@dataclass(frozen=True, slots=True)
-class ToolResultEvent:
-    call: ToolUse
-    answer: ToolAnswer
-
-
-type LoopEvent = TextEvent | ThinkingEvent | ToolCallEvent | ToolResultEvent
+    messages: tuple[Message, ...]
+    calls: tuple[ToolUse, ...]
+    made: tuple[ToolUse, ...]
+    results: tuple[ToolResult, ...]
+    unseen: tuple[LoopEvent, ...]
+    spend: Spend
+    iterations: int
+    text: str = ""
 
 
 def answer_calls(
@@ -47,7 +48,9 @@ def answer_calls(
     """Run tool calls in parallel and yield the index and result of each. A stop signal ends the wait for open calls."""
 
     def run(call: ToolUse) -> ToolAnswer:
-        return STOPPED if signal.cause else tools.call(call.name, call.input, context)
+        if signal.cause:
+            return STOPPED
+        return tools.call(call.name, call.input, replace(context, idempotency_key=f"{context.run_id}-{call.id}"))
 
     if not calls:
         return

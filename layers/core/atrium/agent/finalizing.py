@@ -2,23 +2,27 @@
 
     worker    ledger ─> commit ─> settle ─> session
     sweeper   take over (the worker can no longer commit) ─> ledger ─> commit ─> settle ─> session
+    approval  pause ─> settle; the session remains in use
 
 Each step is idempotent. The ledger entry is written first and never removed, so every ended run is charged. Slots are
 removed after the commit, so every open run has its slot. If the session is not released, the next turn or the sweeper
 releases it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from atrium.agent.calls import STOPPED
 from atrium.kernel.clock import Clock
-from atrium.kernel.errors import RunInterrupted
+from atrium.kernel.errors import ApprovalExpired, AtriumError, RunInterrupted
 from atrium.kernel.ids import RunId, SessionId, mint_message_id
-from atrium.llm.model import Text, Usage
+from atrium.llm.model import Text, ToolUse, Usage
 from atrium.quotas.model import Used
 from atrium.quotas.service import QuotaService
-from atrium.runs.model import Message, Outcome, Run, RunError, RunEvent, Spend
+from atrium.runs.approvals import Approvals
+from atrium.runs.model import Message, Outcome, Run, RunError, Sequencer, Spend
+from atrium.runs.steps import StepLog, shown_results, unrecorded_text, unseen_events
 from atrium.runs.store import RunStore, read_stored
 from atrium.sessions.purge import purge_run
 from atrium.sessions.store import SessionStore
@@ -26,17 +30,25 @@ from atrium.usage.model import LedgerEntry
 from atrium.usage.store import LedgerStore
 
 OPENING_GRACE_SECONDS = 60
+APPROVAL_SECONDS = 86_400
+"""A run that waits longer for an approval fails."""
+RESUME_SECONDS = 600
+"""A run whose lease expired longer ago is no longer resumed."""
+TAKEOVERS_MAX = 3
+"""The number of workers that may resume a run without recording an answer or a result."""
+EPOCHS_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
 class RunFinalizer:
-    """Ends runs of one tenant."""
+    """Ends runs of one tenant. `wake` is called with each run that another worker can resume (`atrium.jobs`)."""
 
     runs: RunStore
     sessions: SessionStore
     ledger: LedgerStore
     quotas: QuotaService
     clock: Clock
+    wake: Callable[[RunId], None] = lambda _run_id: None
 
     def end(self, run: Run, outcome: Outcome, *, at: datetime) -> Run | None:
         """Record the outcome of a run by its worker. Return the stored run, or None if the session was deleted.
@@ -57,11 +69,27 @@ class RunFinalizer:
             purge_run(self.runs, run.id)  # deletes events that were stored after the session was deleted
         return standing
 
-    def close_expired(self, run_id: RunId) -> bool:
-        """End a run whose lease expired. Return False if its lease is valid or it has already ended.
+    def pause(self, run: Run, waiting: Sequence[ToolUse], spend: Spend) -> Run:
+        """Let a run wait for the approval of tool calls, without a slot. `run.reservation` must be current.
 
-        If the run had already ended, its session is released. The answer is the text of the stored events. The recorded
-        usage is the larger of reported usage and reservation, because a model call may have been running.
+        Raises `LeaseLost` if the run no longer belongs to this worker.
+        """
+        used, until = Used(spend.total_tokens, spend.cost_nanos), self.clock() + timedelta(seconds=APPROVAL_SECONDS)
+        settled = run.reservation.settled(used) if run.reservation else None
+        ids = tuple(call.id for call in waiting)
+        paused = replace(
+            run, status="waiting_approval", waiting_for=ids, spend=spend, reservation=settled, lease_until=until
+        )
+        self.runs.pause(paused, until=until)
+        if run.reservation is not None:
+            self.quotas.settle(run.reservation, used)
+        return paused
+
+    def close_expired(self, run_id: RunId) -> bool:
+        """End a run whose lease expired, or that was cancelled while it waited. Return False if it does not end now.
+
+        If the run had already ended, its session is released. A run with steps is left to another worker, unless no
+        worker has resumed it for ten minutes.
         """
         run = self.runs.get(run_id)
         if run is None:
@@ -70,22 +98,42 @@ class RunFinalizer:
             self._give_back(run)
             return False
         now = self.clock()
-        taken = self.runs.take_over(run_id, now=now) if run.lease_is_over(now) else None
-        if taken is None:
+        is_dropped = run.is_waiting and run.cancel_requested
+        if not is_dropped and (not run.lease_is_over(now) or self.is_resumable(run, now)):
+            if run.lease_is_over(now) or (run.is_waiting and Approvals(self.runs, run).are_decided()):
+                self.wake(run.id)
             return False
+        taken = self.runs.take_over(run_id, now=now, is_decided=is_dropped)
+        return taken is not None and self.close(taken, ApprovalExpired() if run.is_waiting else RunInterrupted())
+
+    def close(self, taken: Run, failure: AtriumError) -> bool:
+        """End a run that was taken over, with its recorded steps and the text of its stored events.
+
+        The recorded usage is the larger of reported usage and reservation, because a model call may have been running.
+        """
+        now, runs = self.clock(), replace(self.runs, epoch=taken.epoch)
         if taken.reservation is not None:
             taken = replace(taken, reservation=self.quotas.find(taken.reservation) or taken.reservation)
-        outcome = self._interrupted(taken, _spent_at_most(taken), now)
+        outcome = self._interrupted(taken, spent_at_most(taken), now, failure)
         entry = self._entry(taken, outcome, now)
         standing = self._record(entry)
         if standing is not None:
             tokens = replace(standing.tokens, estimated=standing.estimated)
             outcome = replace(outcome, spend=Spend(tokens, standing.tool_calls, standing.cost_nanos))
-        if not self.runs.end(run_id, outcome, at=now):
+        if not runs.end(taken.id, outcome, at=now):
             return False
         self._settle(taken, standing or entry)
         self._give_back(taken.ended(outcome, now))
         return True
+
+    def is_resumable(self, run: Run, now: datetime) -> bool:
+        """Return whether another worker may resume a run: its lease expired a short time ago, and it has steps."""
+        if run.is_waiting or run.cancel_requested or run.epoch >= EPOCHS_MAX or run.lease_until is None:
+            return False
+        if not run.lease_is_over(now) or now - run.lease_until > timedelta(seconds=RESUME_SECONDS):
+            return False
+        progress = StepLog(self.runs, run.id, self.clock).read()
+        return progress.steps > 0 and progress.takeovers < TAKEOVERS_MAX and self.ledger.get(run.id) is None
 
     def release_stale(self, session_id: SessionId) -> bool:
         """Release a session if the lease of its turn expired. Return whether the session is free."""
@@ -125,19 +173,25 @@ class RunFinalizer:
         if self.sessions.get(ended.session_id) is None:
             purge_run(self.runs, ended.id)
 
-    def _interrupted(self, run: Run, spend: Spend, now: datetime) -> Outcome:
-        stored = list(read_stored(self.runs.table, self.runs.blobs, run.id, after=1))
-        text = partial_text(stored)
+    def _interrupted(self, run: Run, spend: Spend, now: datetime, failure: AtriumError) -> Outcome:
+        stored = list(read_stored(self.runs, run, after=1))
+        recorded = StepLog(self.runs, run.id, self.clock).read()
+        progress = recorded.knowing(shown_results(stored)).closed(STOPPED.content)
+        text = unrecorded_text(stored, progress.messages)
+        sequencer = Sequencer(stored[-1].sequence if stored else 1)
+        tail = tuple(map(sequencer.number, unseen_events(progress.messages, {}, stored)))
         answer = (Message(mint_message_id(now), "assistant", (Text(text),), now),) if text else ()
         cancelled = run.cancel_requested
-        failure = RunInterrupted()
         return Outcome(
             status="cancelled" if cancelled else "failed",
             stop_reason="cancelled" if cancelled else None,
             spend=spend,
-            messages=answer,
-            last_sequence=stored[-1].sequence if stored else 1,
-            error=None if cancelled else RunError(failure.code, failure.detail),
+            messages=(*progress.messages, *answer),
+            tail=tail,
+            last_sequence=sequencer.last,
+            iterations=progress.iterations,
+            model=progress.model,
+            error=None if cancelled else RunError.of(failure),
             swept=True,
         )
 
@@ -164,7 +218,7 @@ class RunFinalizer:
         )
 
 
-def _spent_at_most(run: Run) -> Spend:
+def spent_at_most(run: Run) -> Spend:
     """Return an upper bound of an interrupted run's usage. A bound above the reported usage is marked as estimated."""
     if run.reservation is None:
         return run.spend
@@ -173,8 +227,3 @@ def _spent_at_most(run: Run) -> Spend:
     cost = max(own.cost_in_all_nanos, run.spend.cost_nanos)
     missing = Usage(input_tokens=more, estimated=more > 0 or cost > run.spend.cost_nanos)
     return Spend(run.spend.tokens + missing, run.spend.tool_calls, cost)
-
-
-def partial_text(events: Sequence[RunEvent]) -> str:
-    """Return the joined text of all `text` events."""
-    return "".join(str(event.data["content"]) for event in events if event.type == "text")

@@ -4,22 +4,12 @@ The loop does not write to the table. `messages` and `spend` are always valid, s
 """
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from atrium.agent.admission import Allowance, AllowanceStop
-from atrium.agent.calls import (
-    CUT_OFF,
-    STOPPED,
-    LoopEvent,
-    TextEvent,
-    ThinkingEvent,
-    ToolCallEvent,
-    ToolResultEvent,
-    answer_calls,
-    result_of,
-)
+from atrium.agent.calls import CUT_OFF, INTERRUPTED, STOPPED, Resumption, answer_calls, result_of
 from atrium.agent.context import as_model_messages
 from atrium.agent.heartbeat import StopCause, StopSignal
 from atrium.kernel.clock import Clock
@@ -28,12 +18,24 @@ from atrium.kernel.ids import mint_message_id
 from atrium.llm import model as llm
 from atrium.llm.catalogue import price
 from atrium.llm.normalise import repair_request
-from atrium.runs.model import STEP_SEPARATOR, Message, MessageRole, Spend
+from atrium.runs.model import (
+    STEP_SEPARATOR,
+    ApprovalRequiredEvent,
+    LoopEvent,
+    Message,
+    MessageRole,
+    Spend,
+    TextEvent,
+    ThinkingEvent,
+    ToolCallEvent,
+    ToolResultEvent,
+)
+from atrium.runs.steps import Step
 from atrium.tools.done import DONE, REMINDER
 from atrium.tools.model import ToolContext
 from atrium.tools.registry import ToolAnswer, ToolRegistry
 
-type LoopStop = llm.StopReason | AllowanceStop | StopCause | Literal["done", "fallback"]
+type LoopStop = llm.StopReason | AllowanceStop | StopCause | Literal["done", "fallback", "approval_required"]
 
 REFUSAL = "I cannot help with that. If you tell me what you want to achieve, I may be able to help in another way."
 MODEL_FAILURES = (ModelFailed, ModelTimeout, CircuitOpen)
@@ -58,6 +60,7 @@ class LoopInput:
     require_done_tool: bool = False
     fallbacks: tuple[str, ...] = ()
     fallback_text: str = ""
+    approvals: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -65,6 +68,7 @@ class AgentLoop:
     """One execution of the loop. `run` may be iterated once. `deadline` is a time of the monotonic clock.
 
     `degraded` means that a fallback model or text was used. `failure` is the error that `fallback_text` replaced.
+    `record` is called with each step before the next step begins. `waiting` are the calls that need approval.
     """
 
     loop_input: LoopInput
@@ -73,11 +77,15 @@ class AgentLoop:
     signal: StopSignal
     clock: Clock
     deadline: float
+    record: Callable[[Step], None] = lambda _step: None
+    resumption: Resumption | None = None
     messages: list[Message] = field(default_factory=list)
     iterations: int = 0
     stop_reason: LoopStop | None = None
     degraded: bool = False
     failure: AtriumError | None = None
+    waiting: tuple[llm.ToolUse, ...] = ()
+    _recorded: int = 0
     _text: list[str] = field(default_factory=list)
     _separator_due: bool = False
     _used: tuple[Spend, llm.ModelStream | None] = field(default_factory=lambda: (Spend(), None))
@@ -95,6 +103,9 @@ class AgentLoop:
 
     def run(self) -> Generator[LoopEvent]:
         """Yield events until the run ends. A model failure is raised after its output is in `messages` and `spend`."""
+        if self.resumption is not None:
+            self._restore(self.resumption)
+            yield from self._resume(self.resumption)
         while self.stop_reason is None:
             self.stop_reason = self.signal.cause
             if self.stop_reason is None and self.iterations >= self.loop_input.max_iterations:
@@ -106,6 +117,16 @@ class AgentLoop:
                     yield from self._step(replace(request, max_tokens=granted))
                 else:
                     self.stop_reason = granted
+
+    def _restore(self, resumption: Resumption) -> None:
+        """Set the state that the steps of earlier workers recorded. Text of an answer that was cut off is kept."""
+        self.messages, self.iterations = list(resumption.messages), resumption.iterations
+        self._used, self._recorded = (resumption.spend, None), len(self.messages)
+        self._text = [text for each in self.messages if each.role == "assistant" and (text := each.text)]
+        if resumption.text:
+            self._text.append(resumption.text)
+            self._record("assistant", (llm.Text(resumption.text),))
+            self._record("tool", (llm.Text(INTERRUPTED),))
 
     def _step(self, request: llm.ModelRequest) -> Iterator[LoopEvent]:
         self.iterations += 1
@@ -130,6 +151,8 @@ class AgentLoop:
             yield from self._say(REFUSAL)
         if self.signal.cause is not None:
             self.stop_reason = self.signal.cause
+        elif self.waiting:
+            return
         elif goes_on and any(self._can_be_made(call) and call.name == DONE.name for call in calls):
             self.stop_reason = "done"
         elif not goes_on:
@@ -142,6 +165,7 @@ class AgentLoop:
         """End the loop, or remind the model if it must call `done` first."""
         if self.loop_input.require_done_tool and reason == "end_turn":
             self._record("tool", (llm.Text(REMINDER),))
+            self._record_step()
             self._separator_due = True
         else:
             self.stop_reason = reason
@@ -199,41 +223,76 @@ class AgentLoop:
         yield from self._piece(text, [])
         self._record("assistant", (llm.Text(text),))
 
-    def _answer(self, calls: list[llm.ToolUse], *, executed: bool) -> Iterator[LoopEvent]:
+    def _answer(self, calls: Sequence[llm.ToolUse], *, executed: bool) -> Iterator[LoopEvent]:
         """Run or reject tool calls. Every call has a result in `messages`, even if this generator is closed early."""
         self._separator_due = True
-        answers: dict[int, ToolAnswer] = {} if executed else dict.fromkeys(range(len(calls)), CUT_OFF)
+        answers: dict[str, ToolAnswer] = {} if executed else dict.fromkeys((call.id for call in calls), CUT_OFF)
         try:
-            for call in calls:
-                yield ToolCallEvent(call)
             if executed:
-                refused = self._refuse_calls(calls)
-                for at, answer in refused.items():
-                    answers[at] = answer
-                    yield ToolResultEvent(calls[at], answer)
-                made = [at for at in range(len(calls)) if at not in refused]
-                self._count_calls([calls[at] for at in made])
-                for at, answer in answer_calls(
-                    [calls[at] for at in made], self.loop_input.tools, self.loop_input.context, self.signal
-                ):
-                    answers[made[at]] = answer
-                    yield ToolResultEvent(calls[made[at]], answer)
-            else:
-                for call in calls:
-                    yield ToolResultEvent(call, CUT_OFF)
+                answers |= self._refuse_calls(calls)
+            left = [call for call in calls if call.id not in answers]
+            waiting = [call for call in left if call.name in self.loop_input.approvals]
+            made = [call for call in left if call not in waiting]
+            refused = [call for call in calls if call.id in answers]
+            self._count_calls(made)
+            self._record_step(made, [result_of(call, answers[call.id]) for call in refused])
+            yield from map(ToolCallEvent, calls)
+            for call in refused:
+                yield ToolResultEvent(call, answers[call.id])
+            yield from self._make(made, answers)
+            if waiting and self.signal.cause is None:
+                self.waiting, self.stop_reason = tuple(waiting), "approval_required"
+                self.loop_input.tools.note_waiting([call.name for call in waiting], self.loop_input.context)
+                yield from map(ApprovalRequiredEvent, waiting)
         finally:
-            results = (result_of(call, answers.get(at, STOPPED)) for at, call in enumerate(calls))
-            self._record("tool", tuple(results))
+            if not self.waiting:
+                self._record("tool", tuple(result_of(call, answers.get(call.id, STOPPED)) for call in calls))
 
-    def _refuse_calls(self, calls: list[llm.ToolUse]) -> dict[int, ToolAnswer]:
+    def _resume(self, resumption: Resumption) -> Iterator[LoopEvent]:
+        """Make the calls that another worker left open. The intent of these calls is already recorded."""
+        self._separator_due, calls = True, resumption.calls
+        answers = {each.tool_use_id: ToolAnswer(each.content, each.is_error) for each in resumption.results}
+        try:
+            yield from resumption.unseen
+            if self.signal.cause is None:
+                yield from self._make(resumption.made, answers)
+        finally:
+            if calls:
+                self._record("tool", tuple(result_of(call, answers.get(call.id, STOPPED)) for call in calls))
+        if any(call.name == DONE.name and not answers[call.id].is_error for call in calls):
+            self.stop_reason = self.signal.cause or "done"
+
+    def _make(self, made: Sequence[llm.ToolUse], answers: dict[str, ToolAnswer]) -> Iterator[LoopEvent]:
+        """Make calls, and add their answers. A result of a call with effects is recorded before its event."""
+        tools, unrecorded = self.loop_input.tools, list[llm.ToolResult]()
+        for at, answer in answer_calls(made, tools, self.loop_input.context, self.signal):
+            call = made[at]
+            answers[call.id] = answer
+            unrecorded.append(result_of(call, answer))
+            if tools.effect(call.name) == "effectful":
+                self._record_step(results=unrecorded)
+                unrecorded = []
+            yield ToolResultEvent(call, answer)
+        if unrecorded:
+            self._record_step(results=unrecorded)
+
+    def _record_step(self, made: Sequence[llm.ToolUse] = (), results: Sequence[llm.ToolResult] = ()) -> None:
+        """Record the messages since the last step, the calls that are made next, and results of earlier calls."""
+        new = self.messages[self._recorded :]
+        self._recorded = len(self.messages)
+        said = tuple(each for each in new if not any(isinstance(block, llm.ToolResult) for block in each.content))
+        ids = tuple(call.id for call in made)
+        self.record(Step(said, ids, tuple(results), self.spend, self.iterations, self.loop_input.model))
+
+    def _refuse_calls(self, calls: Sequence[llm.ToolUse]) -> dict[str, ToolAnswer]:
         """Return the error results of invalid calls and of calls that a limit rejects. `done` is not limited."""
-        refused: dict[int, ToolAnswer] = {}
-        for at, call in enumerate(calls):
+        refused: dict[str, ToolAnswer] = {}
+        for call in calls:
             reason = call.problem or None
             if self._can_be_made(call) and call.name != DONE.name and self.signal.cause is None:
                 reason = self.allowance.refuse_tool()
             if reason is not None:
-                refused[at] = ToolAnswer(reason, is_error=True)
+                refused[call.id] = ToolAnswer(reason, is_error=True)
         return refused
 
     def _count_calls(self, calls: list[llm.ToolUse]) -> None:

@@ -27,6 +27,7 @@ class AgentConfig:
     """The configuration of an agent. `tools` contains names of tools in the registry.
 
     `temperature` requires a model that accepts it. If `model` fails, `fallback_models`, then `fallback_text` are used.
+    A person must approve each call of the tools in `require_approval`.
     """
 
     id: AgentId
@@ -47,6 +48,7 @@ class AgentConfig:
     limits: Mapping[str, Any] = field(default_factory=dict)
     fallback_models: tuple[str, ...] = ()
     fallback_text: str = ""
+    require_approval: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,7 @@ class AgentService:
             "model": agent.model,
             "fallback_models": list(agent.fallback_models),
             "tools": list(agent.tools),
+            "require_approval": list(agent.require_approval),
             "limits": dict(agent.limits),
         }
         return self.audit.recording("admin.change", {"action": action, "resource": agent.id, **details, **more})
@@ -95,6 +96,8 @@ class AgentService:
         known = [tool.name for tool in BUILT_IN]
         if not set(agent.tools) <= set(known):
             raise invalid_field("tools", f"must contain only {list_valid(known)}")
+        if not set(agent.require_approval) <= set(agent.tools):
+            raise invalid_field("require_approval", "must contain only names that are in `tools`")
         if agent.max_tokens > entry.output_tokens_max:
             raise invalid_field("max_tokens", f"must be at most {entry.output_tokens_max} for the model {entry.id}")
         for at, model in enumerate(agent.fallback_models):

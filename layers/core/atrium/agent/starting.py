@@ -57,6 +57,7 @@ class TurnPlan:
             require_done_tool=self.agent.require_done_tool,
             fallbacks=tuple(model.id for model in self.fallbacks),
             fallback_text=self.agent.fallback_text,
+            approvals=frozenset(self.agent.require_approval) | self.tools.approvals,
         )
 
 
@@ -98,16 +99,16 @@ class TurnStarter:
 
     def start(self, request: TurnRequest, read: TurnContext, run_id: RunId) -> StartedTurn:
         """Start a turn. If a step fails, undo the previous steps. Raise `SessionBusy` if the session is in use."""
-        plan = self._plan(request, read)
+        plan = self.plan(request, read)
         if read.session is None:
             return self._in_new_session(request, read, plan, run_id)
         return self._in_session(request, read, read.session, plan, run_id)
 
     def dry_run(self, request: TurnRequest, read: TurnContext, run_id: RunId) -> DryRun:
         """Return the reservation that a turn would make, even if the session is busy. Nothing is written."""
-        plan = self._plan(request, read)
+        plan = self.plan(request, read)
         run = self._run(request, read, run_id, self.clock())
-        first_call = build_request(self._loop_input(plan, run, read.runs))
+        first_call = build_request(self.loop_input(plan, run, read.runs))
         asked = self.admission.request_of(run_id, first_call, plan.budget, new_session=read.session is None)
         try:
             self.admission.require_message(read, read.session.turn_count if read.session else 0)
@@ -118,7 +119,7 @@ class TurnStarter:
             return DryRun(asked.tokens, asked.cost_nanos, self.admission.error(fitted))
         return DryRun(fitted.tokens, fitted.cost_nanos)
 
-    def _plan(self, request: TurnRequest, read: TurnContext) -> TurnPlan:
+    def plan(self, request: TurnRequest, read: TurnContext) -> TurnPlan:
         tools = self.tools.choose(read.agent.tools)
         if read.agent.require_done_tool:
             tools = tools.add(DONE)
@@ -155,7 +156,7 @@ class TurnStarter:
     def _admit(
         self, run: Run, read: TurnContext, plan: TurnPlan, runs: tuple[Run, ...], *, new_session: bool
     ) -> StartedTurn:
-        loop_input = self._loop_input(plan, run, runs)
+        loop_input = self.loop_input(plan, run, runs)
         asked = self.admission.request_of(run.id, build_request(loop_input), plan.budget, new_session=new_session)
         admitted = self.admission.admit(asked, read)
         allowance = RunAllowance(self.admission, plan.budget, read.scopes, admitted.reservation)
@@ -183,7 +184,7 @@ class TurnStarter:
                 return None
             if head.turn_count != free.turn_count + 1:
                 runs = self.reader.read_history(free.id)
-                started = replace(started, loop_input=self._loop_input(plan, run, runs))
+                started = replace(started, loop_input=self.loop_input(plan, run, runs))
             self._record(run)
         return started
 
@@ -202,7 +203,7 @@ class TurnStarter:
                 self.finalizer.undo(run, new_session=new_session)
             raise
 
-    def _loop_input(self, plan: TurnPlan, run: Run, runs: tuple[Run, ...]) -> LoopInput:
+    def loop_input(self, plan: TurnPlan, run: Run, runs: tuple[Run, ...]) -> LoopInput:
         return plan.loop_input(run, runs, ToolContext(self.context.tenant_id, run.id, self.clock, run.end_user))
 
     def _session(self, request: TurnRequest, read: TurnContext, run: Run) -> Session:

@@ -132,6 +132,7 @@ def _item(agent: AgentConfig) -> dict[str, Any]:
         "limits": dict(agent.limits),
         "fallback_models": list(agent.fallback_models) or None,
         "fallback_text": agent.fallback_text or None,
+        "require_approval": list(agent.require_approval) or None,
         "created_at": format_time(agent.created_at),
         "updated_at": format_time(agent.updated_at),
     }
@@ -156,6 +157,7 @@ def read_agent(item: Mapping[str, Any]) -> AgentConfig:
         limits=item["limits"],
         fallback_models=tuple(item.get("fallback_models", ())),
         fallback_text=item.get("fallback_text", ""),
+        require_approval=tuple(item.get("require_approval", ())),
         created_at=parse_time(item["created_at"]),
         updated_at=parse_time(item["updated_at"]),
     )

@@ -6,16 +6,17 @@ One thread must iterate `Turn.events` to its end, even if the client disconnects
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass, replace
-from typing import Any, assert_never
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 
-from atrium.agent.calls import LoopEvent, TextEvent, ThinkingEvent, ToolCallEvent, ToolResultEvent
+from atrium.agent.calls import Resumption
 from atrium.agent.context import TurnContextReader, checked_ids
 from atrium.agent.finalizing import RunFinalizer
 from atrium.agent.heartbeat import LeaseHeartbeat, StopSignal
 from atrium.agent.loop import AgentLoop
 from atrium.agent.model import TurnRequest
 from atrium.agent.starting import DryRun, StartedTurn, TurnStarter
+from atrium.identity.context import to_authorizer_context
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import AtriumError, ModelTimeout, NotFound, RunInterrupted, Unavailable
 from atrium.kernel.ids import RunId, mint_run_id, mint_session_id
@@ -25,54 +26,26 @@ from atrium.runs.model import (
     RunError,
     RunEvent,
     RunStatus,
+    Sequencer,
+    ToolResultEvent,
     closing_events,
     error_event,
     start_event,
 )
-from atrium.runs.store import EventLog
+from atrium.runs.steps import Step, StepLog
+from atrium.runs.store import EventLog, LeaseLost
 
 COMMIT_PAUSES_SECONDS = (1.0, 3.0)
 """Wait times before each retry of the commit."""
 
 
 @dataclass(slots=True)
-class Sequencer:
-    """Numbers the events of the loop, starting at `after` + 1."""
-
-    after: int
-
-    @property
-    def last(self) -> int:
-        return self.after
-
-    def number(self, piece: LoopEvent) -> RunEvent:
-        self.after += 1
-        kind, data = _describe(piece)
-        return RunEvent(self.after, kind, data)
-
-
-def _describe(piece: LoopEvent) -> tuple[str, dict[str, Any]]:
-    match piece:
-        case TextEvent(text):
-            return "text", {"content": text}
-        case ThinkingEvent(text):
-            return "thinking", {"content": text}
-        case ToolCallEvent(call):
-            return "tool_call", {"tool_call_id": call.id, "tool": call.name, "args": dict(call.input)}
-        case ToolResultEvent(call, answer):
-            return "tool_result", {
-                "tool_call_id": call.id,
-                "tool": call.name,
-                "result": answer.content,
-                "is_error": answer.is_error,
-            }
-        case _:
-            assert_never(piece)
-
-
-@dataclass(slots=True)
 class Turn:
-    """A started turn. Any thread can stop the turn with `signal`. `ended` is the committed run, or None."""
+    """A started turn. Any thread can stop the turn with `signal`. `after` is the number of its last stored event.
+
+    `ended` is the committed run, or the run that waits for approval, with its outcome so far. It is None if neither
+    could be recorded.
+    """
 
     started: StartedTurn
     loop: AgentLoop
@@ -82,6 +55,7 @@ class Turn:
     finalizer: RunFinalizer
     clock: Clock
     on_defect: Callable[[BaseException], None]
+    after: int = 0
     pause: Callable[[float], None] = time.sleep
     ended: Run | None = None
 
@@ -95,8 +69,9 @@ class Turn:
 
         If the commit fails, the client receives an `error` event that is not stored, and the sweeper closes the run.
         """
-        yield start_event(self.run)
-        sequencer = Sequencer(after=1)
+        if not self.after:
+            yield start_event(self.run)
+        sequencer = Sequencer(after=max(self.after, 1))
         failure: AtriumError | None = None
         with self.heartbeat:
             try:
@@ -116,6 +91,15 @@ class Turn:
 
     def _close(self, last_sequence: int, failure: AtriumError | None) -> tuple[RunEvent, ...]:
         failure = failure or self._cut_short()
+        if failure is None and self.loop.waiting:
+            try:
+                self.log.flush(self.clock())
+                paused = self.finalizer.pause(self._current(), self.loop.waiting, self.loop.spend)
+            except (Unavailable, LeaseLost):
+                failure = RunInterrupted()
+            else:
+                self.ended = replace(paused, outcome=self._outcome(last_sequence, None))
+                return ()
         if self.loop.failure is not None:
             self.on_defect(self.loop.failure)
         if failure is not None:
@@ -136,14 +120,16 @@ class Turn:
         return tuple(closing_events(self.run.id, standing.outcome, after=last_sequence))
 
     def _commit(self, outcome: Outcome) -> Run | None:
-        at = self.clock()
-        run = replace(self.run, reservation=self.started.allowance.reservation)
+        at, run = self.clock(), self._current()
         for seconds in COMMIT_PAUSES_SECONDS:
             try:
                 return self.finalizer.end(run, outcome, at=at)
             except Unavailable:
                 self.pause(seconds)
         return self.finalizer.end(run, outcome, at=at)
+
+    def _current(self) -> Run:
+        return replace(self.run, reservation=self.started.allowance.reservation)
 
     def _conceal(self, error: Exception) -> AtriumError:
         self.on_defect(error)
@@ -161,9 +147,9 @@ class Turn:
 
     def _outcome(self, last_sequence: int, failure: AtriumError | None) -> Outcome:
         loop = self.loop
-        status: RunStatus = "cancelled" if loop.stop_reason == "cancelled" else "succeeded"
+        statuses: dict[str, RunStatus] = {"cancelled": "cancelled", "approval_required": "waiting_approval"}
         return Outcome(
-            status="failed" if failure else status,
+            status="failed" if failure else statuses.get(loop.stop_reason or "", "succeeded"),
             stop_reason=None if failure else loop.stop_reason,
             spend=loop.spend,
             messages=tuple(loop.messages),
@@ -172,8 +158,16 @@ class Turn:
             iterations=loop.iterations,
             degraded=loop.degraded,
             model=loop.loop_input.model,
+            swept=self.run.epoch > 0,
             error=RunError.of(failure) if failure else None,
         )
+
+
+def _record(steps: StepLog, step: Step) -> None:
+    try:
+        steps.append(step)
+    except LeaseLost as lost:
+        raise RunInterrupted from lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,16 +182,33 @@ class TurnService:
         """Start a turn. After an error, all writes are undone. The deadline includes the wait for the session."""
         began = time.monotonic()
         started = self.starter.start(request, self.reader.read(request), self._mint(request))
+        origin = {"caller": to_authorizer_context(self.starter.context), "limits": asdict(request.limits)}
+        steps = StepLog(self.starter.runs, started.run.id, self.starter.clock, origin)
+        return self.open(started, steps, deadline=began + started.plan.budget.max_seconds)
+
+    def open(
+        self,
+        started: StartedTurn,
+        steps: StepLog,
+        *,
+        deadline: float,
+        resumption: Resumption | None = None,
+        after: int = 0,
+    ) -> Turn:
+        """Return a turn that has been started, or resumed after the stored event `after`."""
         run, signal, starter = started.run, StopSignal(), self.starter
-        deadline = max(began + started.plan.budget.max_seconds, time.monotonic() + 1)
+        deadline = max(deadline, time.monotonic() + 1)
         clock, allowance = starter.clock, started.allowance
-        loop = AgentLoop(started.loop_input, allowance, started.plan.provider, signal, clock, deadline)
+        log = EventLog(starter.runs, clock, run.id, clock())
+        record = partial(_record, steps)
+        loop = AgentLoop(
+            started.loop_input, allowance, started.plan.provider, signal, clock, deadline, record, resumption
+        )
         heartbeat = LeaseHeartbeat(
             run.id, starter.runs, clock, signal, lambda: loop.spend, deadline, self.on_defect,
             lambda: starter.admission.quotas.renew_lease(allowance.reservation),
         )  # fmt: skip
-        log = EventLog(starter.runs.table, starter.runs.blobs, clock, run.id, clock())
-        return Turn(started, loop, signal, heartbeat, log, starter.finalizer, clock, self.on_defect)
+        return Turn(started, loop, signal, heartbeat, log, starter.finalizer, clock, self.on_defect, after)
 
     def dry_run(self, request: TurnRequest) -> DryRun:
         """Return what a turn would reserve. Raise the errors of `begin`, except `LimitReached` and `SessionBusy`."""

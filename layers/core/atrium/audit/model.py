@@ -5,6 +5,8 @@ admin.change                                            change of a key, user, a
 policy.deny                                             denial by a policy; equal denials once per minute
 policy.allow                                            call that the policies allow, if the tenant audits these calls
 tool.call                                               tool call of a run
+tool.approval                                           run waits for the approval of tool calls
+tool.decide                                             decision of a person about a tool call
 model.refuse                                            request for a model that the plan does not include
 quota.refuse                                            rejections by a limit; one event per principal, limit and minute
 safety.injection                                        message or tool result that looks like prompt injection
@@ -21,7 +23,7 @@ from atrium.kernel.ids import AuditEventId
 
 type EventType = Literal[
     "auth.login", "auth.refuse", "auth.logout", "auth.token_reuse", "admin.change", "policy.deny", "policy.allow",
-    "tool.call", "model.refuse", "quota.refuse", "safety.injection",
+    "tool.call", "tool.approval", "tool.decide", "model.refuse", "quota.refuse", "safety.injection",
 ]  # fmt: skip
 
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType.__value__)

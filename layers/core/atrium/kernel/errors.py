@@ -244,6 +244,12 @@ class RunInterrupted(AtriumError):
     severity = "high"
 
 
+class ApprovalExpired(AtriumError):
+    """No decision about a tool call was made in time."""
+
+    code, status, title = "APPROVAL_EXPIRED", 409, "The approval of a tool call was not given in time"
+
+
 class Unavailable(AtriumError):
     code, status, title = "UNAVAILABLE", 503, "A part of the platform is temporarily unavailable"
     severity = "high"

@@ -1,10 +1,11 @@
 """Pure functions that decide, from items as they were read, whether a turn or a call fits the limits of its scopes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil, inf
 
+from atrium.kernel.ids import RunId
 from atrium.quotas.item import AdmissionItem, bucket
 from atrium.quotas.limits import (
     BUCKETS,
@@ -22,9 +23,11 @@ from atrium.quotas.model import (
     LimitUsage,
     QuotaScope,
     Rejected,
+    Reservation,
     ScopeLimits,
     Slot,
     Used,
+    slot_name,
 )
 
 SLOT_SECONDS = 1
@@ -59,6 +62,11 @@ def turn_charges(request: AdmissionRequest, scope: ScopeLimits) -> tuple[LimitIn
 def call_charges(request: AdmissionRequest, scope: ScopeLimits) -> tuple[LimitIncrement, ...]:
     """Return the increments that the next model call of a run adds to a scope."""
     return charges(_call_amounts(request), scope)
+
+
+def resumption_charges(request: AdmissionRequest, scope: ScopeLimits) -> tuple[LimitIncrement, ...]:
+    """Return the increments that the resumption of a run adds to a scope. The run was counted at its admission."""
+    return charges({"x": 1, **_call_amounts(request)}, scope)
 
 
 def _call_amounts(request: AdmissionRequest) -> Amounts:
@@ -165,6 +173,28 @@ def without_unused(item: AdmissionItem, slot: Slot, used: Used) -> AdmissionItem
     for name, amount in unused(item, slot, used).items():
         attributes[name] = int(attributes.get(name, 0)) - amount
     return AdmissionItem(attributes, item.now, slot.admitted)
+
+
+def all_without_unused(
+    reservation: Reservation, used: Used, scopes: Sequence[ScopeLimits], items: Mapping[str, AdmissionItem]
+) -> list[tuple[AdmissionItem, ScopeLimits]]:
+    """Return the scopes' items without the run's unused reservation. An item without the run's slot is unchanged."""
+    found = [(items[each.id], items[each.id].find(slot_name(reservation.run_id)), each) for each in scopes]
+    return [(without_unused(item, slot, used) if slot else item, scope) for item, slot, scope in found]
+
+
+def held(run_id: RunId, items: Mapping[str, AdmissionItem]) -> dict[str, Slot]:
+    found = ((scope_id, item.find(slot_name(run_id))) for scope_id, item in items.items())
+    return {scope_id: slot for scope_id, slot in found if slot is not None}
+
+
+def seen(scopes: Sequence[ScopeLimits], items: Mapping[str, AdmissionItem]) -> Seen:
+    return [(items[each.id], each) for each in scopes]
+
+
+def without_slot(run_id: RunId, scopes: Sequence[ScopeLimits], items: Mapping[str, AdmissionItem]) -> Seen:
+    """Return the items and limits of the scopes in which the run has no slot."""
+    return [(item, scope) for item, scope in seen(scopes, items) if item.find(slot_name(run_id)) is None]
 
 
 def unused(item: AdmissionItem, slot: Slot, used: Used) -> dict[str, int]:

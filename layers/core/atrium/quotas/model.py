@@ -187,6 +187,14 @@ class Reservation:
         )
         return replace(self, slots={TENANT: slot})
 
+    def settled(self, used: "Used") -> Self:
+        """Return the reservation of a run whose slots were settled to its usage."""
+        slots = {
+            name: replace(slot, tokens=0, cost_nanos=0, past_tokens=used.tokens, past_cost_nanos=used.cost_nanos)
+            for name, slot in self.slots.items()
+        }
+        return replace(self, slots=slots, platform_item=None)
+
     def to_item(self) -> dict[str, Any]:
         """Encode the reservation as an attribute of the run's item."""
         slots = {name or "tenant": slot.text for name, slot in self.slots.items()}

@@ -50,15 +50,59 @@ def plan_admission(
         return Plan(standing)
     lease_until = max(lease_end(item.now), item.at)
     slot = Slot(item.at, item.at, new.tokens, new.cost_nanos, lease_until, new_session=new.new_session)
-    full = any(charge.definition.span == "slots" and len(item.slots) >= charge.max for charge in asked)
-    update = _counting(item, asked, first={new.name: slot.text}, move_expired=full)
+    update = _counting(item, asked, first={new.name: slot.text}, move_expired=_is_full(item, asked))
     if item.version is not None:
-        update.require("attribute_not_exists({0})", f"slots.{new.name}")
-        update.require("attribute_not_exists({0})", f"late.{new.name}")
-        update.set(f"slots.{new.name}", slot.text)
+        _require_new(update, new, slot)
+    _mark(update, new)
+    return Plan(slot, update.build(key))
+
+
+def plan_resumption(
+    key: Key, item: AdmissionItem, known: Slot, used: Used, asked: Sequence[LimitIncrement], new: NewSlot
+) -> Plan[Slot | Rejected | LeaseExpired]:
+    """Plan the update that acquires a slot again for a run whose slot was settled, and reserves its next call."""
+    held = item.find(new.name)
+    if held is not None or item.version is None:
+        return Plan(held if held is not None and held.call > known.call else LeaseExpired())
+    item = replace(item, dated=known.admitted)
+    rejected = rejection(item, asked)
+    if rejected is not None:
+        return Plan(rejected)
+    slot = _next_call(known, item, used, new.tokens, new.cost_nanos)
+    update = _counting(item, asked, move_expired=_is_full(item, asked), dated=known.admitted)
+    _require_new(update, new, slot)
+    _mark(update, new)
+    return Plan(slot, update.build(key))
+
+
+def _is_full(item: AdmissionItem, asked: Sequence[LimitIncrement]) -> bool:
+    return any(charge.definition.span == "slots" and len(item.slots) >= charge.max for charge in asked)
+
+
+def _require_new(update: ItemUpdate, new: NewSlot, slot: Slot) -> None:
+    """Add the slot, on the condition that the run has none."""
+    for place in ("slots", "late"):
+        update.require("attribute_not_exists({0})", f"{place}.{new.name}")
+    update.set(f"slots.{new.name}", slot.text)
+
+
+def _mark(update: ItemUpdate, new: NewSlot) -> None:
     for attribute, value in zip(("sweep_pk", "sweep_sk"), new.sweep, strict=True):
         update.set_if_absent(attribute, value)
-    return Plan(slot, update.build(key))
+
+
+def _next_call(slot: Slot, item: AdmissionItem, used: Used, tokens: int, cost_nanos: int) -> Slot:
+    """Return the slot with the reservation of the run's next call."""
+    return replace(
+        slot,
+        second=max(item.at, slot.admitted),
+        tokens=tokens,
+        cost_nanos=cost_nanos,
+        lease_until=lease_end(item.now),
+        call=slot.call + 1,
+        past_tokens=used.tokens,
+        past_cost_nanos=used.cost_nanos,
+    )
 
 
 def plan_count(key: Key, item: AdmissionItem, asked: Sequence[LimitIncrement]) -> Plan[int | Rejected]:
@@ -83,16 +127,7 @@ def plan_extension(
     update = _counting(item, asked, returned=unused(item, slot, used), dated=slot.admitted)
     update.require("begins_with({0}, {1})", f"slots.{name}", slot.reservation_text)
     amounts: Amounts = {charge.definition.letter: charge.amount for charge in asked}
-    extended = replace(
-        slot,
-        second=max(item.at, slot.admitted),
-        tokens=amounts.get("t", 0),
-        cost_nanos=amounts.get("c", 0),
-        lease_until=lease_end(item.now),
-        call=slot.call + 1,
-        past_tokens=used.tokens,
-        past_cost_nanos=used.cost_nanos,
-    )
+    extended = _next_call(slot, item, used, amounts.get("t", 0), amounts.get("c", 0))
     update.set(f"slots.{name}", extended.text)
     return Plan(extended, update.build(key))
 

@@ -103,7 +103,7 @@ class QuotaService:
         """Admit a turn, starting from `items`. Also return whether a rejection may be temporary (see `_take`)."""
         fitted = self.dry_run(request, scopes, items)
         if isinstance(fitted, Rejected):
-            self._release(request.run_id, _held(request.run_id, items))
+            self._release(request.run_id, decisions.held(request.run_id, items))
             self.store.set_back({keys.admission(scope_id): item for scope_id, item in items.items()})
             return fitted, False
         return self._take(fitted, scopes, items)
@@ -112,7 +112,7 @@ class QuotaService:
         self, request: AdmissionRequest, scopes: Sequence[ScopeLimits], items: Items, *, with_platform: bool = False
     ) -> AdmissionRequest | Rejected:
         """Return the request that would be admitted, or its rejection. `with_platform` reads the platform limit."""
-        fitted = decisions.fit(request, _open(request.run_id, scopes, items), decisions.turn_charges)
+        fitted = decisions.fit(request, decisions.without_slot(request.run_id, scopes, items), decisions.turn_charges)
         if isinstance(fitted, Rejected) or self.platform is None:
             return fitted
         return (self.platform.check() if with_platform else self.platform.rejection()) or fitted
@@ -136,7 +136,7 @@ class QuotaService:
             answer, latest[scope.id] = self._carry_out(items[scope.id], plan)
             if isinstance(answer, Rejected):
                 self._release(request.run_id, slots)
-                seen = _open(request.run_id, scopes, latest)
+                seen = decisions.without_slot(request.run_id, scopes, latest)
                 rejected = decisions.reject(seen, partial(decisions.turn_charges, request)) or answer
                 return rejected, latest[scope.id].has_young or request.estimate is not None
             slots[scope.id] = answer
@@ -175,7 +175,9 @@ class QuotaService:
         answer: Extension = LeaseExpired()
         for _ in range(_ROUNDS):
             items = self.read(held)
-            fitted = decisions.fit(request, _without_unused(reservation, used, held, items), decisions.call_charges)
+            fitted = decisions.fit(
+                request, decisions.all_without_unused(reservation, used, held, items), decisions.call_charges
+            )
             if isinstance(fitted, Rejected):
                 return fitted
             answer = self._extend(reservation, used, fitted, held, items)
@@ -197,12 +199,42 @@ class QuotaService:
             plan = partial(planning.plan_extension, key, name=name, known=known, used=used, asked=asked)
             answer, latest[scope.id] = self._carry_out(items[scope.id], plan)
             if isinstance(answer, Rejected):
-                seen = _without_unused(reservation, used, scopes, latest)
+                seen = decisions.all_without_unused(reservation, used, scopes, latest)
                 return decisions.reject(seen, partial(decisions.call_charges, request)) or answer
             if isinstance(answer, LeaseExpired):
                 return answer
             slots[scope.id] = answer
         return Extended(replace(reservation, slots=slots))
+
+    def resume(
+        self, reservation: Reservation, used: Used, request: AdmissionRequest, scopes: Sequence[ScopeLimits]
+    ) -> Extension:
+        """Acquire slots again for a run whose slots were settled to `used`, and reserve its next model call.
+
+        Idempotent for the same reservation. Costs one read for all scopes, and one write for each and for the platform
+        limit. After a rejection, no slot is held.
+        """
+        if not reservation.recorded:
+            return Extended(reservation.advanced(used, request))
+        held = [each for each in scopes if each.id in reservation.slots]
+        name, items, slots = slot_name(reservation.run_id), self.read(held), dict[str, Slot]()
+        answer: Slot | int | Rejected | LeaseExpired | None = None
+        for scope in held:
+            new = NewSlot(name, request.tokens, request.cost_nanos, False, sweep_place(self.table, scope.id))
+            asked, known = decisions.resumption_charges(request, scope), reservation.slots[scope.id]
+            plan = partial(
+                planning.plan_resumption, keys.admission(scope.id), known=known, used=used, asked=asked, new=new
+            )
+            answer, _ = self._carry_out(items[scope.id], plan)
+            if not isinstance(answer, Slot):
+                break
+            slots[scope.id] = answer
+        else:
+            answer = self.platform.admit(reservation.run_id) if self.platform else None
+        if isinstance(answer, Rejected | LeaseExpired):
+            self.settle(replace(reservation, slots=slots, platform_item=None), used)
+            return answer
+        return Extended(replace(reservation, slots=slots, platform_item=answer))
 
     def renew_lease(self, reservation: Reservation) -> bool:
         """Renew the leases of a run's slots. Return False if a slot was removed; the worker must then stop."""
@@ -286,7 +318,7 @@ class QuotaService:
                 if isinstance(plan.answer, Rejected):
                     if self.table.get(record.key) is not None:
                         return _recorded(asked, scopes, items)
-                    return decisions.reject(_seen(scopes, items), _SESSION_CHARGES) or plan.answer
+                    return decisions.reject(decisions.seen(scopes, items), _SESSION_CHARGES) or plan.answer
                 counted[scope.id] = plan.answer
                 updates += [plan.update] if plan.update else []
             try:
@@ -312,7 +344,7 @@ class QuotaService:
         try:
             found = self.store.read(keys.tool_calls(each.id) for each in limited)
             latest = {each.id: found[keys.tool_calls(each.id)] for each in limited}
-            rejected = decisions.reject(_seen(limited, latest), _TOOL_CHARGES)
+            rejected = decisions.reject(decisions.seen(limited, latest), _TOOL_CHARGES)
             if rejected is not None:
                 self.store.set_back(found)
                 return rejected
@@ -321,7 +353,7 @@ class QuotaService:
                 answer, latest[scope.id] = self._carry_out(found[key], partial(planning.plan_count, key, asked=asked))
                 if isinstance(answer, Rejected):
                     self._uncount(counted)
-                    return decisions.reject(_seen(limited, latest), _TOOL_CHARGES) or answer
+                    return decisions.reject(decisions.seen(limited, latest), _TOOL_CHARGES) or answer
                 counted.append((key, asked, answer))
                 shown += decisions.usages(latest[scope.id], asked, added=True)
         except Unavailable:
@@ -352,25 +384,11 @@ class QuotaService:
     def _undo(self, run_id: RunId, scopes: Sequence[ScopeLimits]) -> None:
         """Release slots whose write may have succeeded without a reply. If this fails, their leases expire."""
         try:
-            self._release(run_id, _held(run_id, self.read(scopes)))
+            self._release(run_id, decisions.held(run_id, self.read(scopes)))
             if self.platform is not None:
                 self.platform.undo(run_id)
         except Unavailable as failure:
             self.on_failure(failure)
-
-
-def _held(run_id: RunId, items: Items) -> dict[str, Slot]:
-    found = ((scope_id, item.find(slot_name(run_id))) for scope_id, item in items.items())
-    return {scope_id: slot for scope_id, slot in found if slot is not None}
-
-
-def _seen(scopes: Sequence[ScopeLimits], items: Items) -> decisions.Seen:
-    return [(items[each.id], each) for each in scopes]
-
-
-def _open(run_id: RunId, scopes: Sequence[ScopeLimits], items: Items) -> decisions.Seen:
-    """Return the items and limits of the scopes in which the run has no slot."""
-    return [(item, scope) for item, scope in _seen(scopes, items) if item.find(slot_name(run_id)) is None]
 
 
 def _recorded(
@@ -379,11 +397,3 @@ def _recorded(
     order = sorted(scopes, key=lambda each: each.id != TENANT)
     shown = (decisions.usages(items[each.id], asked[each.id], added=True) for each in order)
     return Recorded(tuple(usage for own in shown for usage in own))
-
-
-def _without_unused(
-    reservation: Reservation, used: Used, scopes: Sequence[ScopeLimits], items: Items
-) -> list[tuple[AdmissionItem, ScopeLimits]]:
-    """Return the scopes' items without the run's unused reservation. An item without the run's slot is unchanged."""
-    found = [(items[each.id], items[each.id].find(slot_name(reservation.run_id)), each) for each in scopes]
-    return [(decisions.without_unused(item, slot, used) if slot else item, scope) for item, slot, scope in found]

@@ -36,6 +36,7 @@ def opening_attributes(run: Run, tenant_id: TenantId) -> dict[str, Any]:
     The sweeper finds an open run by its concurrency slot. A run without a slot is in the sweeper's index.
     """
     has_slot = run.reservation is not None and run.reservation.recorded
+    swept = {} if has_slot else sweep_attributes(tenant_id, run.id)
     return {
         "id": run.id,
         "owner": run.owner,
@@ -51,8 +52,15 @@ def opening_attributes(run: Run, tenant_id: TenantId) -> dict[str, Any]:
         "gsi1sk": run.id,
         "gsi2pk": keys.all_runs(),
         "gsi2sk": run.id,
-        "sweep_pk": None if has_slot else keys.sweep_partition(keys.sweep_shard(run.id)),
-        "sweep_sk": None if has_slot else keys.sweep_sort(tenant_id, run.id),
+        **swept,
+    }
+
+
+def sweep_attributes(tenant_id: TenantId, run_id: RunId) -> dict[str, str]:
+    """Return the keys of a run in the sweeper's index."""
+    return {
+        "sweep_pk": keys.sweep_partition(keys.sweep_shard(run_id)),
+        "sweep_sk": keys.sweep_sort(tenant_id, run_id),
     }
 
 
@@ -128,6 +136,9 @@ def read_run(item: Mapping[str, Any], blobs: TenantBlobs) -> Run:
         spend=read_spend(item.get("spend")),
         outcome=_read_outcome(item, blobs),
         reservation=_read_reservation(item),
+        epoch=item.get("epoch", 0),
+        waiting_for=tuple(item.get("waiting_for", ())),
+        resumed_after=item.get("resumed_after", {}),
     )
 
 

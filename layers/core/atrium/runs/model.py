@@ -1,4 +1,4 @@
-"""The run model: messages, spend, outcome and events.
+"""The run model: messages, spend, outcome and events. The agent loop yields `LoopEvent`s; a `RunEvent` has a number.
 
 A run starts with the user's message and a lease. One conditional write, by the worker or by the sweeper, ends the run
 and stores all its results. No later write can change the outcome. The events `start`, `usage`, `final` and `error` are
@@ -9,14 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from secrets import token_hex
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 from atrium.kernel.clock import epoch_seconds
 from atrium.kernel.errors import AtriumError, kind_of
 from atrium.kernel.ids import AgentId, MessageId, RunId, SessionId, session_of
 from atrium.llm.catalogue import format_cost
-from atrium.llm.model import Block, Text, Usage
+from atrium.llm.model import Block, Text, ToolUse, Usage
 from atrium.quotas.model import Reservation
+from atrium.tools.registry import ToolAnswer
 
 type RunStatus = Literal["queued", "running", "waiting_approval", "succeeded", "failed", "cancelled"]
 type MessageRole = Literal["user", "assistant", "tool"]
@@ -99,11 +100,77 @@ class RunEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class TextEvent:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingEvent:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallEvent:
+    call: ToolUse
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResultEvent:
+    call: ToolUse
+    answer: ToolAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRequiredEvent:
+    call: ToolUse
+
+
+type LoopEvent = TextEvent | ThinkingEvent | ToolCallEvent | ToolResultEvent | ApprovalRequiredEvent
+
+
+@dataclass(slots=True)
+class Sequencer:
+    """Numbers the events of the loop, starting at `after` + 1."""
+
+    after: int
+
+    @property
+    def last(self) -> int:
+        return self.after
+
+    def number(self, piece: LoopEvent) -> RunEvent:
+        self.after += 1
+        kind, data = _describe(piece)
+        return RunEvent(self.after, kind, data)
+
+
+def _describe(piece: LoopEvent) -> tuple[str, dict[str, Any]]:
+    match piece:
+        case TextEvent(text):
+            return "text", {"content": text}
+        case ThinkingEvent(text):
+            return "thinking", {"content": text}
+        case ToolCallEvent(call):
+            return "tool_call", {"tool_call_id": call.id, "tool": call.name, "args": dict(call.input)}
+        case ApprovalRequiredEvent(call):
+            return "approval_required", {"tool_call_id": call.id, "tool": call.name, "args": dict(call.input)}
+        case ToolResultEvent(call, answer):
+            return "tool_result", {
+                "tool_call_id": call.id,
+                "tool": call.name,
+                "result": answer.content,
+                "is_error": answer.is_error,
+            }
+        case _:
+            assert_never(piece)
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The result of an ended run. `tail` contains the events that are not stored in a batch.
 
-    `swept` means that the sweeper wrote the outcome because the worker failed. The client may then have received events
-    that were not stored. `mark` identifies an outcome, so that a repeated commit can be recognised.
+    `swept` means that the run was taken over because its worker failed. The client may then have received events that
+    were not stored. `mark` identifies an outcome, so that a repeated commit can be recognised.
     """
 
     status: RunStatus
@@ -125,6 +192,9 @@ class Run:
     """The record of a turn. `owner` is the principal that started it; `outcome` is None while the run is open.
 
     `reservation` is the reservation made at the admission. The slots in the admission items may be newer.
+    `epoch` is the number of times that the run was taken over, and `resumed_after` has the number of the last event
+    that was stored before each of these workers resumed it. A run that waits for approval, until `lease_until`, has
+    the ids of the tool calls in `waiting_for`.
     """
 
     id: RunId
@@ -143,6 +213,9 @@ class Run:
     spend: Spend = field(default_factory=Spend)
     outcome: Outcome | None = None
     reservation: Reservation | None = None
+    epoch: int = 0
+    waiting_for: tuple[str, ...] = ()
+    resumed_after: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def session_id(self) -> SessionId:
@@ -151,6 +224,10 @@ class Run:
     @property
     def is_open(self) -> bool:
         return self.outcome is None
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.status == "waiting_approval"
 
     @property
     def messages(self) -> tuple[Message, ...]:

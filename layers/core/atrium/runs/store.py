@@ -6,12 +6,13 @@ by `sort > n`. The first event and the last events are not stored. They are deri
 always consistent with the item.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from secrets import token_hex
 from typing import Any
 
-from atrium.kernel.clock import Clock, epoch_seconds, format_time
+from atrium.kernel.clock import Clock, epoch_seconds
 from atrium.kernel.errors import ConditionFailed, Unavailable
 from atrium.kernel.ids import RunId, SessionId
 from atrium.kernel.pagination import Page, PageRequest
@@ -28,32 +29,42 @@ from atrium.runs.items import (
     references,
     spend_attribute,
     store_payload,
+    sweep_attributes,
 )
 from atrium.runs.model import RUN_LEASE_SECONDS, Outcome, Run, RunEvent, Spend
 from atrium.storage import keys
 from atrium.storage.blobs import BlobGone, TenantBlobs
 from atrium.storage.table import Query, TenantTable
-from atrium.storage.writes import ANY, EXISTS, NEW, Put, Update
+from atrium.storage.writes import EXISTS, NEW, Put, Update
 
-_OPEN = "#status = :running"
-_WORKERS = _OPEN + " AND attribute_not_exists(#swept_by)"
-_SWEEPERS = _OPEN + " AND attribute_exists(#swept_by)"
 _RUNNING = {"running": "running"}
+_WAITING = {"waiting": "waiting_approval"}
+_SWEPT = "#sweep_pk = :sweep_pk, #sweep_sk = :sweep_sk"
 FLUSH_SECONDS = 2.0
 KEPT_DAYS = 7
+_SEQUENCE_MAX = 10**keys.SEQUENCE_DIGITS - 1
 BATCH_EVENTS_MAX = 400
 
 
 class LeaseLost(Exception):
-    """The run no longer belongs to this worker, because the run was taken over by the sweeper, ended or deleted."""
+    """The run no longer belongs to this worker, because it was taken over, ended or deleted. `item` is its item."""
+
+    def __init__(self, item: Mapping[str, Any] | None = None) -> None:
+        super().__init__()
+        self.item = item
 
 
 @dataclass(frozen=True, slots=True)
 class RunStore:
-    """Reads and writes the runs of one tenant."""
+    """Reads and writes the runs of one tenant.
+
+    `epoch` is the fencing token of a worker: the number of times that its run was taken over. Each write of a worker
+    requires that the run still has this epoch.
+    """
 
     table: TenantTable
     blobs: TenantBlobs
+    epoch: int = 0
 
     def open(self, run: Run) -> None:
         """Write a new run. Idempotent."""
@@ -76,32 +87,49 @@ class RunStore:
 
         Raises `LeaseLost` if the run has ended or the sweeper has taken it over.
         """
-        lease = epoch_seconds(now + timedelta(seconds=RUN_LEASE_SECONDS))
-        values = {**_RUNNING, "lease": lease, "spend": spend_attribute(spend)}
-        update = Update(keys.run(run_id), "SET #lease = :lease, #spend = :spend", _WORKERS, values)
+        values = {"lease": _lease_end(now), "spend": spend_attribute(spend)}
+        return bool(self._write_own(run_id, "SET #lease = :lease, #spend = :spend", values).get("cancel"))
+
+    def _write_own(self, run_id: RunId, expression: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Update the run of this worker and return its item. Raise `LeaseLost` if it is not this worker's run."""
+        condition, fence = self._fence()
         try:
-            item = self.table.write(update)
+            return self.table.write(Update(keys.run(run_id), expression, condition, {**values, **fence}))
         except ConditionFailed as error:
-            raise LeaseLost from error
-        return bool(item.get("cancel"))
+            raise LeaseLost(error.item) from error
+
+    def _fence(self) -> tuple[str, dict[str, Any]]:
+        if self.epoch:
+            return "#status = :running AND #epoch = :epoch", {**_RUNNING, "epoch": self.epoch}
+        return "#status = :running AND attribute_not_exists(#epoch)", _RUNNING
 
     def note_reservation(self, reservation: Reservation, *, spend: Spend) -> bool:
         """Store the reservation of the next model call in the run's item, for a run that no admission item counts.
 
         Returns False if the run no longer belongs to this worker.
         """
-        values = {**_RUNNING, "reservation": reservation.to_item(), "spend": spend_attribute(spend)}
+        values = {"reservation": reservation.to_item(), "spend": spend_attribute(spend)}
         expression = "SET #reservation = :reservation, #spend = :spend"
         try:
-            self.table.write(Update(keys.run(reservation.run_id), expression, _WORKERS, values))
-        except ConditionFailed:
+            self._write_own(reservation.run_id, expression, values)
+        except LeaseLost:
             return False
         return True
+
+    def resume(self, run: Run, reservation: Reservation, after: int) -> None:
+        """Store the new reservation of a run that was taken over, and the number of its last stored event.
+
+        Raises `LeaseLost` if the run no longer belongs to this worker.
+        """
+        values = {"reservation": reservation.to_item(), "spend": spend_attribute(run.spend)}
+        values |= {"ends": {**run.resumed_after, str(self.epoch): after}}
+        expression = "SET #reservation = :reservation, #spend = :spend, #resumed_after = :ends"
+        self._write_own(run.id, expression, values)
 
     def is_cancelled(self, run_id: RunId) -> bool:
         """Return whether cancellation was requested. Costs one read. Raises `LeaseLost` (see `renew`)."""
         item = self.table.get(keys.run(run_id))
-        if item is None or item["status"] != "running" or "swept_by" in item:
+        if item is None or item["status"] != "running" or item.get("epoch", 0) != self.epoch:
             raise LeaseLost
         return bool(item.get("cancel"))
 
@@ -116,34 +144,59 @@ class RunStore:
         except ConditionFailed:
             return self.get(run_id)
 
-    def take_over(self, run_id: RunId, *, now: datetime) -> Run | None:
-        """Take over a run whose lease has expired. Its worker can then neither renew nor end the run. Idempotent.
+    def take_over(self, run_id: RunId, *, now: datetime, is_decided: bool = False) -> Run | None:
+        """Take over a run whose lease has expired or, if `is_decided`, a run that waits for approval.
 
-        Returns the run, or None if the lease is valid or the run has ended.
+        The run gets a new epoch and a new lease, so earlier workers can no longer write to it, and is in the sweeper's
+        index until it ends. Returns the run, or None if its lease is valid or the run has ended. A lost reply is
+        recognised.
         """
-        values = {**_RUNNING, "now": epoch_seconds(now), "at": format_time(now)}
-        condition = f"{_OPEN} AND #lease < :now"
+        mark = token_hex(8)
+        values: dict[str, Any] = {**_RUNNING, **_WAITING, **sweep_attributes(self.table.tenant_id, run_id)}
+        values |= {"lease": _lease_end(now), "none": 0, "one": 1, "mark": mark}
+        condition = "#status = :waiting"
+        if not is_decided:
+            condition = f"({condition} OR #status = :running) AND #lease < :now"
+            values["now"] = epoch_seconds(now)
+        count = "#epoch = if_not_exists(#epoch, :none) + :one"
+        expression = f"SET #status = :running, #lease = :lease, #taken_by = :mark, {count}, {_SWEPT}"
         try:
-            return self._read(self.table.write(Update(keys.run(run_id), "SET #swept_by = :at", condition, values)))
-        except ConditionFailed:
-            return None
+            return self._read(self.table.write(Update(keys.run(run_id), expression, condition, values)))
+        except ConditionFailed as error:
+            is_own = error.item is not None and error.item.get("taken_by") == mark
+            return self._read(dict(error.item or {})) if is_own else None
+
+    def pause(self, run: Run, *, until: datetime) -> None:
+        """Let a run wait, without a worker, for the approval of the calls in `waiting_for`, until the given time.
+
+        Raises `LeaseLost` if the run no longer belongs to this worker.
+        """
+        values = {
+            **_WAITING,
+            **sweep_attributes(self.table.tenant_id, run.id),
+            "lease": epoch_seconds(until),
+            "calls": list(run.waiting_for),
+            "spend": spend_attribute(run.spend),
+            "reservation": run.reservation.to_item() if run.reservation else None,
+        }
+        fields = "#spend = :spend, #reservation = :reservation, #waiting_for = :calls"
+        self._write_own(run.id, f"SET #status = :waiting, #lease = :lease, {fields}, {_SWEPT}", values)
 
     def end(self, run_id: RunId, outcome: Outcome, *, at: datetime) -> bool:
         """Write the outcome of a run once. Return False if the run has ended or was taken over by another process.
 
-        The worker can write an outcome only before the run is taken over, and the sweeper only after it has taken over
-        the run. Idempotent for the same outcome.
+        Idempotent for the same outcome.
         """
         content = store_payload(self.blobs, "outcome", f"runs/{run_id}/outcome", outcome_content(outcome))
         attributes = closing_attributes(outcome, at) | content
         present = {name: value for name, value in attributes.items() if value is not None}
         assignments = ", ".join(f"#{name} = :{name}" for name in present)
-        expression = f"SET {assignments} REMOVE #sweep_pk, #sweep_sk, #lease, #swept_by"
-        condition = _SWEEPERS if outcome.swept else _WORKERS
         try:
-            self.table.write(Update(keys.run(run_id), expression, condition, {**present, **_RUNNING}))
-        except ConditionFailed as error:
-            if error.item and error.item.get("mark") == outcome.mark:
+            self._write_own(
+                run_id, f"SET {assignments} REMOVE #sweep_pk, #sweep_sk, #lease, #epoch, #taken_by", present
+            )
+        except LeaseLost as lost:
+            if lost.item and lost.item.get("mark") == outcome.mark:
                 return True  # this write succeeded before and its response was lost
             for reference in references(content):
                 self.blobs.delete(reference)
@@ -185,12 +238,15 @@ class RunStore:
             return None
 
 
+def _lease_end(now: datetime) -> int:
+    return epoch_seconds(now + timedelta(seconds=RUN_LEASE_SECONDS))
+
+
 @dataclass(slots=True)
 class EventLog:
     """Collects the events of a run and stores them in batches, two seconds after the last batch or after 400 events."""
 
-    table: TenantTable
-    blobs: TenantBlobs
+    runs: RunStore
     clock: Clock
     run_id: RunId
     flushed_at: datetime
@@ -212,11 +268,24 @@ class EventLog:
             self.flushed_at = now
 
     def flush(self, now: datetime) -> None:
-        """Store the pending events as one batch. If the write fails, the events remain pending for the next batch."""
+        """Store the pending events as one batch. If the write fails, the events remain pending for the next batch.
+
+        Raises `LeaseLost` if a worker that took over the run has stored this batch.
+        """
+        if not self.pending:
+            return
+        epoch = self.runs.epoch
         last = self.pending[-1].sequence
-        item = store_payload(self.blobs, "events", f"runs/{self.run_id}/events/{last}", encode_events(self.pending))
-        item |= {"last": last, "ttl": epoch_seconds(now + timedelta(days=KEPT_DAYS))}
-        self.table.write(Put(keys.events(self.run_id, last), item, ANY))
+        item = store_payload(
+            self.runs.blobs, "events", f"runs/{self.run_id}/events/{last}", encode_events(self.pending)
+        )
+        item |= {"last": last, "ttl": epoch_seconds(now + timedelta(days=KEPT_DAYS)), "epoch": epoch or None}
+        newest = "attribute_not_exists(#epoch)" + (" OR #epoch <= :epoch" if epoch else "")
+        values = {"epoch": epoch} if epoch else {}
+        try:
+            self.runs.table.write(Put(keys.events(self.run_id, last), item, newest, values))
+        except ConditionFailed as error:
+            raise LeaseLost from error
         self.pending.clear()
         self.flushed_at = now
 
@@ -227,15 +296,21 @@ class EventLog:
         return tail
 
 
-def read_stored(table: TenantTable, blobs: TenantBlobs, run_id: RunId, *, after: int) -> Iterator[RunEvent]:
-    """Yield the stored events with a sequence number above `after`, in order and without duplicates."""
-    first = keys.events(run_id, after)
+def read_stored(runs: RunStore, run: Run, *, after: int) -> Iterator[RunEvent]:
+    """Yield the stored events of a run with a sequence number above `after`, in order and without duplicates.
+
+    Events that a worker stored after another worker had taken over the run are omitted.
+    """
+    first, last = keys.events(run.id, after + 1), keys.events(run.id, _SEQUENCE_MAX)
     position = None
     while True:
-        page = table.query(Query(first.partition, after=first.sort, limit=50, position=position))
+        found = Query(first.partition, between=(first.sort, last.sort), limit=50, position=position)
+        page = runs.table.query(found)
         for item in page.items:
-            for event in decode_events(load_payload(blobs, "events", item)):
-                if event.sequence > after:
+            epoch = item.get("epoch", 0)
+            ends = min((end for later, end in run.resumed_after.items() if int(later) > epoch), default=_SEQUENCE_MAX)
+            for event in decode_events(load_payload(runs.blobs, "events", item)):
+                if after < event.sequence <= ends:
                     after = event.sequence
                     yield event
         position = page.position

@@ -27,7 +27,8 @@ partition. `·` means the prefix without a suffix.
                                                        gsi2 deleted: while its runs are removed
     SESSION#<ses>          RUN#<ulid>                  run = turn with its messages, oldest first (run ids contain the session)
                                                        gsi1 own, gsi2 all: newest first · sweep: open runs without a slot
-    RUN#<run>              EVENTS#<first seq>          a batch of events
+    RUN#<run>              EVENTS#<last seq>           a batch of events
+    RUN#<run>              STEP#<n>                    a recorded step, until the run ends · APPROVAL#<call>: a decision
     FOLLOWERS              FOLLOWERS                   connections that follow a run's events: follower -> end of its lease
     OAUTH_STATES           <hash>                      marker: the state of this flow was used
     IDEMPOTENCY            <hash>                      a saved response, 24 h
@@ -74,6 +75,10 @@ OLD_ADMISSIONS = "ADMISSION_OF"
 IDEMPOTENCY = "IDEMPOTENCY"
 OAUTH_STATES = "OAUTH_STATES"
 TOOL_CALLS = "TOOL_CALLS"
+STEP = "STEP#"
+"""The prefix of the sort keys of a run's steps."""
+APPROVAL = "APPROVAL#"
+"""The prefix of the sort keys of the decisions about a run's tool calls."""
 MONTH_TOTALS = "MONTH_TOTAL#"
 """The prefix of the sort keys of monthly totals."""
 
@@ -181,8 +186,18 @@ def runs_of(owner: str) -> str:
     return _join("OWNER", owner, "RUNS")
 
 
-def events(run_id: RunId, first_sequence: int) -> Key:
-    return Key(_join("RUN", run_id), f"EVENTS#{first_sequence:0{SEQUENCE_DIGITS}}")
+def events(run_id: RunId, last_sequence: int) -> Key:
+    return Key(_join("RUN", run_id), f"EVENTS#{last_sequence:0{SEQUENCE_DIGITS}}")
+
+
+def step(run_id: RunId, number: int) -> Key:
+    return Key(_join("RUN", run_id), f"{STEP}{number:0{SEQUENCE_DIGITS}}")
+
+
+def approval(run_id: RunId, tool_call_id: str) -> Key:
+    """Return the key of the decision about a tool call."""
+    _join(tool_call_id)
+    return Key(_join("RUN", run_id), f"{APPROVAL}{tool_call_id}")
 
 
 def followers() -> Key:

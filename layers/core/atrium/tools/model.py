@@ -14,6 +14,9 @@ from atrium.kernel.clock import Clock
 from atrium.kernel.ids import RunId, TenantId
 
 type EffectClass = Literal["pure", "idempotent", "effectful"]
+"""What a repeated call does: nothing at all, the same effect once (`ToolContext.idempotency_key`), or its effect again.
+If a worker fails during a call of the last kind, the call is not repeated.
+"""
 type ToolPermission = Literal["read", "write", "execute", "admin"]
 
 
@@ -27,17 +30,24 @@ class ToolRefusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """The data that a tool can use during a call, in addition to the arguments."""
+    """The data that a tool can use during a call, in addition to the arguments.
+
+    `idempotency_key` identifies the call. If another worker repeats the call of a failed worker, the key is the same.
+    """
 
     tenant_id: TenantId
     run_id: RunId
     clock: Clock
     end_user: str = ""
+    idempotency_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Tool[Arguments: BaseModel]:
-    """A tool of the registry. `timeout_seconds` limits one call; `calls_per_minute` is its rate limit."""
+    """A tool of the registry. `timeout_seconds` limits one call; `calls_per_minute` is its rate limit.
+
+    If `requires_approval`, a run waits before each call until a person approves it.
+    """
 
     name: str
     description: str
@@ -49,6 +59,7 @@ class Tool[Arguments: BaseModel]:
     effect: EffectClass = "pure"
     timeout_seconds: int = 30
     calls_per_minute: int = 100
+    requires_approval: bool = False
 
     def input_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of the arguments."""

@@ -5,7 +5,7 @@ receives a tool result that reports this denial, and can continue without the to
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -22,7 +22,7 @@ from atrium.policy.guard import PolicyGuard
 from atrium.tools.calculator import CALCULATOR
 from atrium.tools.clock import CURRENT_TIME
 from atrium.tools.done import DONE
-from atrium.tools.model import Tool, ToolContext, ToolRefusal, ToolRetry
+from atrium.tools.model import EffectClass, Tool, ToolContext, ToolRefusal, ToolRetry
 
 BUILT_IN: tuple[Tool[Any], ...] = (CALCULATOR, CURRENT_TIME)
 RESULT_CHARACTERS_MAX = 50_000
@@ -55,6 +55,27 @@ class ToolRegistry:
     @property
     def names(self) -> frozenset[str]:
         return frozenset(self._tools)
+
+    def note_waiting(self, names: Sequence[str], context: ToolContext) -> None:
+        """Record that a run waits for the approval of calls of these tools."""
+
+    def find_problem(self, name: str, arguments: Mapping[str, Any]) -> str:
+        """Return what is wrong with the arguments of a tool, or "" if they are valid or the tool is not known."""
+        try:
+            if name in self._tools:
+                self._tools[name].arguments.model_validate(dict(arguments))
+        except ValidationError as error:
+            return _problems(error)
+        return ""
+
+    @property
+    def approvals(self) -> frozenset[str]:
+        """The names of the tools whose calls a person must approve."""
+        return frozenset(tool.name for tool in self._tools.values() if tool.requires_approval)
+
+    def effect(self, name: str) -> EffectClass:
+        """Return the effect class of a tool. A tool that does not exist has no effect."""
+        return self._tools[name].effect if name in self._tools else "pure"
 
     def choose(self, names: Iterable[str]) -> "ToolRegistry":
         """Return a registry with these tools. Unknown names are skipped."""
@@ -99,13 +120,16 @@ def _answer(tool: Tool[Any], arguments: Mapping[str, Any], context: ToolContext)
     try:
         content = tool.call(arguments, context)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        return ToolAnswer(_bounded(f"The arguments are not valid: {problems}"), is_error=True)
+        return ToolAnswer(_bounded(f"The arguments are not valid: {_problems(error)}"), is_error=True)
     except (ToolRetry, ToolRefusal) as error:
         return ToolAnswer(_bounded(str(error)), is_error=True)
     except Exception as error:  # noqa: BLE001 - a defect of one tool must not lose the turn
         return ToolAnswer("The tool failed.", is_error=True, defect=error)
     return ToolAnswer(_bounded(content), is_error=False)
+
+
+def _problems(error: ValidationError) -> str:
+    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
 
 
 def _bounded(content: str) -> str:
@@ -141,6 +165,11 @@ class GuardedTools(ToolRegistry):
 
     def _of(self, tools: Iterable[Tool[Any]]) -> ToolRegistry:
         return GuardedTools(self._guard, tools, self._on_call)
+
+    def note_waiting(self, names: Sequence[str], context: ToolContext) -> None:
+        details = {"run_id": context.run_id, "tools": list(names)}
+        session_id = session_of(context.run_id)
+        self._guard.audit.record("tool.approval", details, session_id=session_id, end_user=context.end_user)
 
     def call(self, name: str, arguments: Mapping[str, Any], context: ToolContext) -> ToolAnswer:
         if name not in self.names or name == DONE.name:

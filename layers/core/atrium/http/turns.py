@@ -1,12 +1,12 @@
 """Functions that create the services of one call from the runtime and the caller's context."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from atrium.agent.admission import TurnAdmission
 from atrium.agent.context import TurnContextReader
 from atrium.agent.finalizing import RunFinalizer
-from atrium.agent.replay import Replay
 from atrium.agent.starting import TurnStarter
 from atrium.agent.store import AgentStore
 from atrium.agent.turn import TurnService
@@ -18,6 +18,7 @@ from atrium.kernel.ids import RunId, TenantId
 from atrium.policy.guard import PolicyGuard
 from atrium.quotas.service import QuotaService
 from atrium.runs.followers import FollowerLimit, followers_max
+from atrium.runs.replay import Replay
 from atrium.runs.service import RunService
 from atrium.runs.store import RunStore
 from atrium.sessions.store import SessionStore
@@ -42,6 +43,14 @@ def replay(runtime: Runtime, tenant_id: TenantId, run_id: RunId, *, after: int) 
     return Replay(run_store(runtime, tenant_id), run_id, after)
 
 
+def run_finalizer(runtime: Runtime, tenant_id: TenantId, epoch: int = 0) -> RunFinalizer:
+    """Return the finalizer of one tenant's runs. `epoch` is the epoch of the run that it ends."""
+    table, settings = runtime.tenant_table(tenant_id), runtime.settings
+    quotas = QuotaService(table, runtime.clock, runtime.platform_limit, settings.minutes_open, _log_defect)
+    runs = replace(run_store(runtime, tenant_id), epoch=epoch)
+    return RunFinalizer(runs, SessionStore(table), LedgerStore(table), quotas, runtime.clock)
+
+
 def turn_service(runtime: Runtime, context: TenantContext, seconds_max: int | None = None) -> TurnService:
     """Return the turn service of one caller. `seconds_max` and the deployment's maximum limit a turn's duration."""
     guard = open_guard(runtime, context)
@@ -54,19 +63,24 @@ def make_turn_service(
     guard: PolicyGuard,
     note: Callable[[LimitReached], None],
     seconds_max: int | None = None,
+    epoch: int = 0,
 ) -> TurnService:
-    """Return a turn service that applies the tenant's policies. `note` is called for each rejection by a limit."""
-    table, clock = guard.table, runtime.clock
-    runs, sessions = run_store(runtime, context.tenant_id), SessionStore(table)
-    quotas = QuotaService(table, clock, runtime.platform_limit, runtime.settings.minutes_open, _log_defect)
-    reader = TurnContextReader(context, AgentStore(table), sessions, runs, runtime.default_agents, guard, clock)
+    """Return a turn service that applies the tenant's policies. `note` is called for each rejection by a limit.
+
+    `epoch` is the epoch of the run that the service resumes.
+    """
+    clock = runtime.clock
+    finalizer = run_finalizer(runtime, context.tenant_id, epoch)
+    sessions, runs = finalizer.sessions, finalizer.runs
+    agents = AgentStore(guard.table)
+    reader = TurnContextReader(context, agents, sessions, runs, runtime.default_agents, guard, clock)
     starter = TurnStarter(
         context=context,
         reader=reader,
-        admission=TurnAdmission(quotas, runs, clock, note),
+        admission=TurnAdmission(finalizer.quotas, runs, clock, note),
         sessions=sessions,
         runs=runs,
-        finalizer=RunFinalizer(runs, sessions, LedgerStore(table), quotas, clock),
+        finalizer=finalizer,
         clock=clock,
         provider_for=runtime.models.require,
         tools=GuardedTools(guard, on_call=logs.record_tool_call),

@@ -47,7 +47,7 @@ class Replay:
     def _available(self, run: Run) -> Iterator[RunEvent]:
         if self.after < 1:
             yield start_event(run)
-        for event in read_stored(self.runs.table, self.runs.blobs, run.id, after=max(self.after, 1)):
+        for event in read_stored(self.runs, run, after=max(self.after, 1)):
             yield event
         if run.outcome is None:
             return

@@ -1,0 +1,1 @@
+"""Work that continues outside a request: runs that another worker resumes."""

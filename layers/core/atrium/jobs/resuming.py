@@ -1,0 +1,197 @@
+"""Resumes runs: those whose worker failed, and those whose tool calls were approved or refused.
+
+    take over ─> read the steps ─> settle the slots, acquire them again ─> record a step ─> go on
+
+The step of the take-over is recorded before any call is made, so of two workers only one goes on. Of the tool calls
+without a result, `pure` and `idempotent` ones are made again, with the same idempotency key. An `effectful` call that
+was begun is not made again: its result says that its outcome is unknown.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from atrium.agent.admission import RunAllowance, estimate_call
+from atrium.agent.calls import UNKNOWN, Resumption
+from atrium.agent.context import TurnContext
+from atrium.agent.finalizing import RunFinalizer, spent_at_most
+from atrium.agent.loop import build_request
+from atrium.agent.model import RunLimits, TurnRequest
+from atrium.agent.starting import StartedTurn
+from atrium.agent.turn import Turn, TurnService
+from atrium.kernel.errors import AtriumError, RunInterrupted, Unavailable
+from atrium.kernel.ids import RunId
+from atrium.llm.model import ToolResult, ToolUse
+from atrium.quotas.model import AdmissionRequest, Admitted, Estimate, Extended, Rejected, Reservation, Used
+from atrium.quotas.responses import limit_error
+from atrium.runs.approvals import Approvals, Decision
+from atrium.runs.model import Run, RunEvent
+from atrium.runs.steps import Progress, Step, StepLog, shown_results, unrecorded_text, unseen_events
+from atrium.runs.store import LeaseLost, read_stored
+from atrium.tools.registry import ToolRegistry
+
+ATTEMPTS_MAX = 3
+WAIT_SECONDS_MAX = 60
+"""If a limit resets within this time, the run is resumed later. Otherwise it fails with the limit's error."""
+
+type ServiceFor = Callable[[Mapping[str, Any], RunId, int], TurnService]
+
+
+@dataclass(frozen=True, slots=True)
+class RunResumer:
+    """Resumes runs of one tenant.
+
+    `service_for` returns the turn service of the run's caller for an epoch of the run. It gets the caller's fields that
+    `agent.turn` recorded with the first step, and raises an `AtriumError` if the caller is no longer active.
+    """
+
+    finalizer: RunFinalizer
+    service_for: ServiceFor
+
+    def resume(self, run_id: RunId) -> Turn | None:
+        """Return the resumed turn, whose events must be iterated, or None if there is nothing to do now.
+
+        A run that cannot be resumed is ended as failed. Safe to call at any time and from several workers. Raises
+        `Unavailable`.
+        """
+        runs, now = self.finalizer.runs, self.finalizer.clock()
+        run = runs.get(run_id)
+        if run is None or not run.is_open:
+            return None
+        decisions = Approvals(runs, run).read() if run.waiting_for else {}
+        is_decided = run.is_waiting and len(decisions) == len(run.waiting_for) and not run.cancel_requested
+        if not is_decided and not self.finalizer.is_resumable(run, now):
+            self.finalizer.close_expired(run_id)
+            return None
+        taken = runs.take_over(run_id, now=now, is_decided=is_decided)
+        if taken is None:
+            return None
+        try:
+            return _Take(self.finalizer, self.service_for, run, taken, decisions).resume()
+        except LeaseLost:
+            return None
+        except Unavailable:
+            raise
+        except AtriumError as failure:
+            self.finalizer.close(taken, failure)
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Take:
+    """The resumption of one run. `run` is the run before it was taken over, and `taken` after it."""
+
+    finalizer: RunFinalizer
+    service_for: ServiceFor
+    run: Run
+    taken: Run
+    decisions: Mapping[str, Decision]
+
+    def resume(self) -> Turn | None:
+        steps = StepLog(replace(self.finalizer.runs, epoch=self.taken.epoch), self.run.id, self.finalizer.clock)
+        progress, reserved = steps.read(), self.taken.reservation
+        if not progress.steps or reserved is None:
+            raise RunInterrupted
+        service = self.service_for(progress.origin["caller"], self.run.id, self.taken.epoch)
+        starter = service.starter
+        request = self._request(progress)
+        read = service.reader.read(request)
+        plan = starter.plan(request, read)
+        settled = self._settle(progress, reserved)
+        reserved = settled.reservation or reserved
+        allowance = RunAllowance(starter.admission, plan.budget, read.scopes, reserved)
+        loop_input = starter.loop_input(plan, settled, read.runs)
+        started = StartedTurn(settled, Admitted(reserved), allowance, plan, loop_input)
+        reservation = self._reserve(started, progress, read)
+        if reservation is None:
+            return None
+        allowance.reservation = reservation
+        stored = list(read_stored(steps.runs, self.taken, after=1))
+        after = stored[-1].sequence if stored else 1
+        steps.runs.resume(settled, reservation, after)
+        resumption = self._record(steps, started, stored)
+        deadline = time.monotonic() + plan.budget.max_seconds
+        return service.open(started, steps, deadline=deadline, resumption=resumption, after=after)
+
+    def _request(self, progress: Progress) -> TurnRequest:
+        """Return the request of the run. Its message was checked when the run began, and is not repeated."""
+        return TurnRequest(
+            message="",
+            session_id=self.run.session_id,
+            agent_id=self.run.agent_id,
+            model=progress.model or self.run.model,
+            limits=RunLimits(**progress.origin.get("limits", {})),
+            end_user=self.run.end_user,
+        )
+
+    def _settle(self, progress: Progress, reserved: Reservation) -> Run:
+        """Settle the run's slots to its usage. The usage of a call that was running is estimated as its reservation."""
+        quotas, taken = self.finalizer.quotas, self.taken
+        held = quotas.find(reserved) or reserved
+        spend = max(taken.spend, progress.spend, key=lambda each: each.total_tokens)
+        spend = spent_at_most(replace(taken, spend=spend, reservation=held))
+        used = Used(spend.total_tokens, spend.cost_nanos)
+        quotas.settle(held, used)
+        return replace(taken, spend=spend, reservation=held.settled(used))
+
+    def _reserve(self, started: StartedTurn, progress: Progress, read: TurnContext) -> Reservation | None:
+        """Reserve the next model call. Return None if a limit rejects it and resets soon; then the run waits."""
+        run, quotas, clock = started.run, self.finalizer.quotas, self.finalizer.clock
+        call = estimate_call(build_request(started.loop_input, progress.closed().messages), clock())
+        fitted = started.plan.budget.fit(call, run.spend)
+        asked = AdmissionRequest(run.id, 0, 0)
+        if isinstance(fitted, Estimate):
+            asked = AdmissionRequest(run.id, fitted.tokens, fitted.cost_nanos, estimate=fitted)
+        used = Used(run.spend.total_tokens, run.spend.cost_nanos)
+        decision = quotas.resume(started.allowance.reservation, used, asked, read.scopes)
+        if isinstance(decision, Extended):
+            return decision.reservation
+        if not isinstance(decision, Rejected):
+            raise RunInterrupted
+        if decision.retry_after_seconds is None or decision.retry_after_seconds > WAIT_SECONDS_MAX:
+            raise limit_error(decision, clock())
+        if self.run.is_waiting and self.run.lease_until is not None:
+            waiting = replace(run, waiting_for=self.run.waiting_for)
+            replace(self.finalizer.runs, epoch=run.epoch).pause(waiting, until=self.run.lease_until)
+        return None
+
+    def _record(self, steps: StepLog, started: StartedTurn, stored: Sequence[RunEvent]) -> Resumption:
+        """Record the take-over and the calls that will be made. A step that the earlier worker adds is read first."""
+        tools, spend = started.plan.tools, started.run.spend
+        for _ in range(ATTEMPTS_MAX):
+            recorded = steps.read()
+            progress = recorded.knowing(shown_results(stored))
+            made, results = self._decide(progress, tools)
+            results += tuple(each for call, each in progress.results.items() if call not in recorded.results)
+            ids = tuple(call.id for call in made)
+            step = Step((), ids, results, spend, progress.iterations, progress.model, is_takeover=True)
+            try:
+                steps.append(step)
+            except LeaseLost:
+                continue
+            known = (*recorded.results.values(), *results)
+            unseen = tuple(unseen_events(progress.messages, {each.tool_use_id: each for each in known}, stored))
+            text = unrecorded_text(stored, progress.messages)
+            return Resumption(progress.messages, progress.calls, made, known, unseen, spend, progress.iterations, text)
+        raise LeaseLost
+
+    def _decide(self, progress: Progress, tools: ToolRegistry) -> tuple[tuple[ToolUse, ...], tuple[ToolResult, ...]]:
+        """Return the open calls that are made, with their arguments, and the results of the others."""
+        made, results = list[ToolUse](), list[ToolResult]()
+        for call in progress.open_calls:
+            decision = self.decisions.get(call.id)
+            given = call if decision is None or decision.args is None else replace(call, input=decision.args)
+            was_made = call.id in progress.made
+            if was_made and tools.effect(call.name) == "effectful":
+                results.append(ToolResult(call.id, UNKNOWN, is_error=True))
+            elif was_made or (decision is not None and decision.decision == "approve"):
+                made.append(given)
+            else:
+                results.append(ToolResult(call.id, _refusal(decision), is_error=True))
+        return tuple(made), tuple(results)
+
+
+def _refusal(decision: Decision | None) -> str:
+    reason = f" Reason: {decision.reason}" if decision and decision.reason else ""
+    return f"Not called: a person refused this call.{reason}"

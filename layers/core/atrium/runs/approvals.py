@@ -1,0 +1,86 @@
+"""Decisions about tool calls that need approval. Each call is decided once.
+
+RUN#<run>   APPROVAL#<tool call>    the decision, kept seven days
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from atrium.kernel.clock import epoch_seconds, format_time, parse_time
+from atrium.kernel.errors import ConditionFailed, Conflict
+from atrium.runs.items import load_payload, store_payload
+from atrium.runs.model import Run
+from atrium.runs.store import KEPT_DAYS, RunStore
+from atrium.storage import keys
+from atrium.storage.table import Query
+from atrium.storage.writes import NEW, Put
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A decision about one tool call. `args` replaces the arguments of an approved call; None keeps them."""
+
+    decision: Literal["approve", "refuse"]
+    by: str
+    at: datetime
+    args: Mapping[str, Any] | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Approvals:
+    """The decisions about the calls for which a run waits."""
+
+    runs: RunStore
+    run: Run
+
+    def read(self) -> dict[str, Decision]:
+        """Return the decisions by tool call id."""
+        found, position = dict[str, Decision](), None
+        partition = keys.approval(self.run.id, "any").partition
+        while True:
+            page = self.runs.table.query(Query(partition, prefix=keys.APPROVAL, limit=100, position=position))
+            for item in page.items:
+                found[item["call"]] = _decode(load_payload(self.runs.blobs, "decision", item))
+            position = page.position
+            if position is None:
+                return {call: found[call] for call in self.run.waiting_for if call in found}
+
+    def are_decided(self) -> bool:
+        return len(self.read()) == len(self.run.waiting_for)
+
+    def decide(self, tool_call_id: str, decision: Decision) -> Decision:
+        """Record a decision and return it. If the same decision was recorded before, return that one.
+
+        Raises `Conflict` if the call has another decision.
+        """
+        content = {
+            "decision": decision.decision,
+            "by": decision.by,
+            "at": format_time(decision.at),
+            "args": decision.args,
+            "reason": decision.reason,
+        }
+        reference = f"runs/{self.run.id}/approvals/{tool_call_id}"
+        item = store_payload(self.runs.blobs, "decision", reference, content)
+        item |= {"call": tool_call_id, "ttl": epoch_seconds(decision.at + timedelta(days=KEPT_DAYS))}
+        try:
+            self.runs.table.write(Put(keys.approval(self.run.id, tool_call_id), item, NEW))
+        except ConditionFailed as error:
+            standing = _decode(load_payload(self.runs.blobs, "decision", error.item or {}))
+            if replace(standing, by=decision.by, at=decision.at) != decision:
+                raise Conflict("This tool call was decided before, with another decision.") from error
+            return standing
+        return decision
+
+
+def _decode(content: Mapping[str, Any]) -> Decision:
+    return Decision(
+        decision=content["decision"],
+        by=content["by"],
+        at=parse_time(content["at"]),
+        args=content.get("args"),
+        reason=content.get("reason", ""),
+    )
