@@ -123,7 +123,6 @@ def test_schemas_for_the_model() -> None:
     schemas = {schema.name: schema for schema in ToolRegistry([CALCULATOR, CURRENT_TIME, DONE]).schemas()}
     assert schemas["calculator"].input_schema == {
         "type": "object",
-        "description": "The expression to compute.",
         "additionalProperties": False,
         "required": ["expression"],
         "properties": {

@@ -11,9 +11,10 @@ import re
 from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation, Overflow
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from atrium.tools.model import Tool, ToolContext, ToolRetry
+from atrium.tools.declaration import tool
+from atrium.tools.model import ToolRetry
 
 DIGITS = 50
 _EXPONENT_MAX = 1_000
@@ -21,21 +22,6 @@ _NESTING_MAX = 50
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?)|(?P<sign>\*\*|//|[-+*/%^()]))"
 )
-
-
-class CalculatorArguments(BaseModel):
-    """The expression to compute."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    expression: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=500,
-            description="Numbers with + - * / // % ** and parentheses, such as (2 + 3) * 4.5",
-        ),
-    ]
 
 
 def evaluate(expression: str) -> tuple[Decimal, bool]:
@@ -163,15 +149,22 @@ def render(value: Decimal) -> str:
     return f"{plain:f}" if -DIGITS <= plain.adjusted() < DIGITS else str(plain)
 
 
-def _run(arguments: CalculatorArguments, _: ToolContext) -> str:
-    value, exact = evaluate(arguments.expression)
+def _calculate(
+    expression: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=500,
+            description="Numbers with + - * / // % ** and parentheses, such as (2 + 3) * 4.5",
+        ),
+    ],
+) -> str:
+    value, exact = evaluate(expression)
     return render(value) if exact else f"{render(value)} (rounded to {DIGITS} digits)"
 
 
-CALCULATOR = Tool(
+CALCULATOR = tool(
+    f"Compute an arithmetic expression exactly, or to {DIGITS} digits if that is not possible.",
     name="calculator",
-    description=f"Compute an arithmetic expression exactly, or to {DIGITS} digits if that is not possible.",
     category="math",
-    arguments=CalculatorArguments,
-    run=_run,
-)
+)(_calculate)

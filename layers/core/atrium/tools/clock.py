@@ -3,32 +3,22 @@
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from atrium.tools.model import Tool, ToolContext, ToolRetry
-
-
-class CurrentTimeArguments(BaseModel):
-    """The time zone."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    timezone: Annotated[str, Field(max_length=64, description="An IANA zone such as Europe/Berlin.")] = "UTC"
+from atrium.tools.declaration import tool
+from atrium.tools.model import ToolContext, ToolRetry
 
 
-def _read(arguments: CurrentTimeArguments, context: ToolContext) -> str:
+def _read(
+    context: ToolContext,
+    timezone: Annotated[str, Field(max_length=64, description="An IANA zone such as Europe/Berlin.")] = "UTC",
+) -> str:
     try:
-        zone = ZoneInfo(arguments.timezone)
+        zone = ZoneInfo(timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: the name of a directory of zones
         raise ToolRetry("unknown time zone; use an IANA name such as Europe/Berlin") from error
     local = context.clock().astimezone(zone)
     return f"{local.isoformat(timespec='seconds')} ({local:%A})"
 
 
-CURRENT_TIME = Tool(
-    name="current_time",
-    description="Tell the current date and time in a time zone.",
-    category="time",
-    arguments=CurrentTimeArguments,
-    run=_read,
-)
+CURRENT_TIME = tool("Tell the current date and time in a time zone.", name="current_time", category="time")(_read)
