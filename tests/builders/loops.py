@@ -4,22 +4,21 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from atrium.agent.admission import AllowanceStop, RunBudget, estimate_call
+from atrium.agent.admission import RunBudget
 from atrium.agent.heartbeat import StopSignal
 from atrium.agent.loop import AgentLoop, LoopInput
 from atrium.kernel.clock import Clock
 from atrium.kernel.ids import RunId, TenantId
-from atrium.llm.model import ModelMessage, ModelRequest, Text
-from atrium.quotas.model import Estimate
+from atrium.llm.model import ModelMessage, Text
 from atrium.runs.model import (
     ApprovalRequiredEvent,
     LoopEvent,
-    Spend,
     TextEvent,
     ThinkingEvent,
     ToolCallEvent,
     ToolResultEvent,
 )
+from atrium.sdk.agent import BudgetAllowance
 from atrium.tools.model import Tool, ToolContext
 from atrium.tools.registry import BUILT_IN, ToolRegistry
 from pydantic import BaseModel
@@ -37,21 +36,6 @@ class NoArguments(BaseModel):
 
 def tool(name: str, run: Callable[[], str], *, timeout_seconds: int = 30) -> Tool[NoArguments]:
     return Tool(name, "For tests.", "tests", NoArguments, lambda _a, _c: run(), timeout_seconds=timeout_seconds)
-
-
-@dataclass
-class BudgetAllowance:
-    """An allowance that checks the limits of the run, but no limits of the tenant."""
-
-    budget: RunBudget
-    clock: TurnedClock
-
-    def grant(self, request: ModelRequest, spend: Spend) -> int | AllowanceStop:
-        fitted = self.budget.fit(estimate_call(request, self.clock()), spend)
-        return fitted.output_tokens if isinstance(fitted, Estimate) else fitted
-
-    def refuse_tool(self) -> str | None:
-        return None
 
 
 def tool_context(
