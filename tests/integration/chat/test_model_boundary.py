@@ -1,40 +1,19 @@
 """For any output of a model server, chat returns an answer or 502. The session remains readable and usable."""
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import httpx2
 import pytest
 from atrium.http import logs
-from atrium.llm.catalogue import ModelInfo
-from atrium.llm.model import ModelProvider
 
 from tests.builders.api_env import ADMIN, ApiEnv, assert_problem, say, stream
-from tests.builders.upstream import START, STOP, Upstream, called, closed, opened, piece, provider_over, reason, said
+from tests.builders.upstream import START, STOP, Upstream, called, closed, opened, piece, reason, said
 from tests.integration.chat.test_events_200 import poll
 
 pytestmark = pytest.mark.loopback
 
 CALL = '{"expression": "6*7"}'
-
-
-@dataclass
-class OneProvider:
-    """A provider registry in which all models have the same provider."""
-
-    provider: ModelProvider
-
-    def find(self, _model: ModelInfo) -> ModelProvider:
-        return self.provider
-
-
-@pytest.fixture
-def upstream(api_env: ApiEnv) -> Upstream:
-    """The upstream with scripted answers that the chat function uses as its model server."""
-    made = Upstream()
-    api_env.runtime.__dict__["providers"] = OneProvider(provider_over(made))
-    return made
 
 
 def strict(response: httpx2.Response) -> Any:

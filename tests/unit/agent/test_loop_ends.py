@@ -78,13 +78,34 @@ def test_a_refusal_after_a_step_gets_a_standard_text(bench: LoopBench) -> None:
     assert roles(loop) == ["assistant", "tool", "assistant"]
 
 
-def test_done_ends_the_loop_after_its_whole_step(bench: LoopBench) -> None:
-    bench.tools = bench.tools.add(DONE)
-    bench.model.say("There.", calls("done", "a", summary="all"), calls("calculator", "b", expression="1+1"))
+def fail() -> str:
+    raise RuntimeError("secret")
+
+
+SIBLINGS = {
+    "works": (calls("calculator", "works", expression="1+1"), "2"),
+    "unknown": (calls("teleport", "unknown"), "There is no tool named teleport."),
+    "fails": (calls("broken", "fails"), "The tool failed."),
+    "wrong": (calls("calculator", "wrong"), "The arguments are not valid: expression: Field required"),
+    "invalid": (ToolUse("invalid", "calculator", {}, problem="not JSON"), "not JSON"),
+    "again": (calls("done", "again"), "The task is closed."),
+}
+
+
+@pytest.mark.parametrize("at", range(len(SIBLINGS) + 1))
+def test_done_ends_the_loop_after_every_call_beside_it_has_a_result(bench: LoopBench, at: int) -> None:
+    """`done` is the call number `at` of its answer."""
+    bench.tools = bench.tools.add(tool("broken", fail)).add(DONE)
+    asked = [call for call, _ in SIBLINGS.values()]
+    asked.insert(at, calls("done", "done", summary="all"))
+    bench.model.say("There.", *asked)
     loop = bench.loop(require_done_tool=True)
     shown = run(loop)
-    assert sorted(shown[1:]) == sorted(["done?", "calculator?", "done=The task is closed.", "calculator=2"])
-    assert (loop.stop_reason, loop.iterations) == ("done", 1)
+    assert shown[1 : len(asked) + 1] == [f"{call.name}?" for call in asked]
+    assert (loop.stop_reason, loop.iterations, roles(loop)) == ("done", 1, ["assistant", "tool"])
+    results = {block.tool_use_id: block.content for block in loop.messages[1].content if isinstance(block, ToolResult)}
+    assert list(results) == [call.id for call in asked]
+    assert results == {name: text for name, (_, text) in SIBLINGS.items()} | {"done": "The task is closed."}
 
 
 def test_an_agent_that_must_say_done_is_reminded(bench: LoopBench) -> None:

@@ -84,7 +84,7 @@ def connect(context: ToolContext) -> list[str]:
 
 
 def reader(rows: Annotated[list[str], Depends(connect)], suffix: str = "!") -> Callable[[], str]:
-    return lambda: rows[0] + suffix
+    return lambda: ",".join(rows) + suffix
 
 
 @tool("Read.")
@@ -95,12 +95,12 @@ def read(
     reading: Annotated[Callable[[], str], Depends(reader)],
 ) -> str:
     rows.append(str(number))
-    return f"{reading()} {rows} {context.end_user}"
+    return f"{reading()} {context.end_user}"
 
 
 def test_resolves_dependencies_once_in_each_call() -> None:
     assert list(read.input_schema()["properties"]) == ["number"]
-    assert [call(read, number=number) for number in (1, 2)] == ["anna! ['anna', '1'] anna", "anna! ['anna', '2'] anna"]
+    assert [call(read, number=number) for number in (1, 2)] == ["anna,1! anna", "anna,2! anna"]
 
 
 def test_parallel_calls_do_not_share_dependencies() -> None:
@@ -123,11 +123,11 @@ def test_overrides_replace_dependencies_at_every_depth() -> None:
 
     plain = tool(make_order)
     overridden, same = override_dependencies([read, plain], {connect: fake})
-    assert call(overridden, number=1) == "not anna! ['not anna', '1'] anna"
-    assert call(read, number=1) == "anna! ['anna', '1'] anna"
+    assert call(overridden, number=1) == "not anna,1! anna"
+    assert call(read, number=1) == "anna,1! anna"
     assert call(same, items=[{"name": "tea"}]) == call(plain, items=[{"name": "tea"}])
     (again,) = override_dependencies([read], {reader: lambda: lambda: "fixed"})
-    assert call(again, number=1).startswith("fixed ['anna'")
+    assert call(again, number=1) == "fixed anna"
 
 
 async def coroutine(number: int) -> str:
