@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import pytest
 from atrium.tools.declaration import override_dependencies, tool
 from atrium.tools.dependencies import Depends
-from atrium.tools.model import Tool, ToolContext
+from atrium.tools.model import Tool, ToolContext, ToolRefusal
 from atrium.tools.registry import ToolRegistry
 from pydantic import BaseModel, Field
 
@@ -101,6 +101,41 @@ def read(
 def test_resolves_dependencies_once_in_each_call() -> None:
     assert list(read.input_schema()["properties"]) == ["number"]
     assert [call(read, number=number) for number in (1, 2)] == ["anna,1! anna", "anna,2! anna"]
+
+
+class Shop:
+    """A class with a dependency, and with a method that becomes a tool."""
+
+    def __init__(self, rows: Annotated["list[str]", Depends(connect)]) -> None:
+        self.rows = rows
+
+    def sell(self, count: "int") -> str:
+        return str(self.rows[:count])
+
+
+def test_classes_methods_and_names_of_types_are_accepted() -> None:
+    @tool("Look.")
+    def look(shop: Annotated[Shop, Depends(Shop)]) -> str:
+        return str(shop.rows)
+
+    assert call(look) == "['anna']"
+    sell = tool("Sell.")(Shop(["tea"]).sell)
+    assert (sell.name, call(sell, count=1)) == ("sell", "['tea']")
+
+
+def forbidden() -> str:
+    raise ToolRefusal("Not for you.")
+
+
+def broken() -> str:
+    raise RuntimeError("secret")
+
+
+@pytest.mark.parametrize(("dependency", "text"), [(forbidden, "Not for you."), (broken, "The tool failed.")])
+def test_a_failure_of_a_dependency_is_a_failure_of_the_call(dependency: Callable[[], str], text: str) -> None:
+    (made,) = override_dependencies([read], {connect: dependency})
+    answer = ToolRegistry([made]).call("read", {"number": 1}, CONTEXT)
+    assert (answer.content, answer.is_error) == (text, True)
 
 
 def test_parallel_calls_do_not_share_dependencies() -> None:
