@@ -11,7 +11,6 @@ from decimal import Decimal
 from typing import Any
 
 from atrium.agent.admission import AllowanceStop, RunBudget, estimate_call
-from atrium.runs.model import LoopEvent, ToolResultEvent
 from atrium.agent.context import as_model_messages
 from atrium.agent.heartbeat import StopSignal
 from atrium.agent.loop import AgentLoop, LoopInput, LoopStop
@@ -22,7 +21,7 @@ from atrium.kernel.ids import TenantId, mint_run_id, mint_session_id
 from atrium.llm.catalogue import MODELS, NANOS_PER_USD, find_model, to_nanos
 from atrium.llm.model import ModelMessage, ModelProvider, ModelRequest, Text, Usage
 from atrium.quotas.model import Estimate
-from atrium.runs.model import Spend
+from atrium.runs.model import LoopEvent, Spend, ToolResultEvent
 from atrium.tools.declaration import override_dependencies
 from atrium.tools.dependencies import Function
 from atrium.tools.done import DONE
