@@ -4,6 +4,7 @@ import operator
 from typing import Annotated, Any, Literal, get_args
 
 from atrium.agent.loop import LoopStop
+from atrium.http.content import TextOrImage
 from atrium.http.models import StrictModel
 from atrium.http.responses import Problem
 from pydantic import Field, JsonValue, TypeAdapter, WithJsonSchema
@@ -57,8 +58,8 @@ class ToolResultData(StrictModel):
     """Id of the call, unique in the run."""
     tool: str
     """Name of the tool."""
-    result: str
-    """Result that was sent to the model."""
+    result: str | list[TextOrImage]
+    """Result that was sent to the model: text, or a list of text and image blocks."""
     is_error: bool
     """Whether the tool failed."""
 

@@ -3,16 +3,64 @@
 from typing import Annotated, Any, Literal
 
 from atrium.agent.model import MAX_SECONDS_DEFAULT, MESSAGE_CHARACTERS_MAX, RunLimits, TurnRequest
+from atrium.http.content import ImageBlock, TextBlock
 from atrium.http.fields import NOT_BLANK, EndUser, OrNone
 from atrium.http.models import FreeJson, Money, StrictModel
 from atrium.kernel.clock import format_time
 from atrium.llm.catalogue import to_nanos
+from atrium.llm.content import IMAGE_BYTES_MAX, IMAGES_MAX, size_of
+from atrium.llm.model import Image, Text
 from atrium.runs.model import Run, RunStatus, answer_id, answer_text, usage_fields
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter
 
 from functions.chat.events import StopReason, UsageAnswer
 
 _TOKENS_MAX = 10_000_000
+_BLOCKS_MAX = 100
+
+
+class MessageTextBlock(TextBlock):
+    """A content block with a part of the text of a user message."""
+
+    text: Annotated[str, Field(max_length=MESSAGE_CHARACTERS_MAX)]
+    """The text."""
+
+
+type MessageBlock = MessageTextBlock | ImageBlock
+
+_MessageText = Annotated[str, Field(min_length=1, max_length=MESSAGE_CHARACTERS_MAX, pattern=NOT_BLANK)]
+_MessageBlocks = Annotated[
+    list[Annotated[MessageTextBlock | ImageBlock, Field(discriminator="type")]],
+    Field(min_length=1, max_length=_BLOCKS_MAX),
+]
+_TEXT: TypeAdapter[str] = TypeAdapter(_MessageText)
+
+
+def _as_blocks(message: object) -> object:
+    """Return a text as a list with one block, and a list unchanged."""
+    if isinstance(message, str):
+        return [MessageTextBlock(type="text", text=_TEXT.validate_python(message))]
+    if not isinstance(message, list):
+        raise ValueError("must be a string or a list of content blocks")  # noqa: TRY004 - pydantic reports ValueError
+    return message
+
+
+def _check_blocks(blocks: list[MessageBlock]) -> list[MessageBlock]:
+    texts = [block.text for block in blocks if isinstance(block, TextBlock)]
+    if sum(map(len, texts)) > MESSAGE_CHARACTERS_MAX:
+        raise ValueError(f"must have at most {MESSAGE_CHARACTERS_MAX} characters")
+    images = [block.source.data for block in blocks if isinstance(block, ImageBlock)]
+    if len(images) > IMAGES_MAX:
+        raise ValueError(f"must have at most {IMAGES_MAX} images")
+    if sum(map(size_of, images)) > IMAGE_BYTES_MAX:
+        raise ValueError(f"must have images of at most {IMAGE_BYTES_MAX} bytes together")
+    if not images and not any(text.strip() for text in texts):
+        raise ValueError("must not be blank")
+    return blocks
+
+
+def _to_domain(block: MessageBlock) -> Text | Image:
+    return Text(block.text) if isinstance(block, TextBlock) else Image(block.source.media_type, block.source.data)
 
 
 class LimitsBody(StrictModel):
@@ -35,9 +83,14 @@ class LimitsBody(StrictModel):
 class ChatBody(StrictModel):
     """A user message, with optional session, agent, model and limits."""
 
-    message: Annotated[str, Field(min_length=1, max_length=MESSAGE_CHARACTERS_MAX, pattern=NOT_BLANK)]
-    """The user's message, which must not be blank. The plan limits the length of the message: from 10,000 characters
-    in the plan `free` to 100,000 in the plan `enterprise`.
+    message: Annotated[
+        _MessageBlocks,
+        BeforeValidator(_as_blocks, json_schema_input_type=_MessageText | _MessageBlocks),
+        AfterValidator(_check_blocks),
+    ]
+    """The user's message: a text, or a list of text and image blocks. It must not be blank. The plan limits the length
+    of its text: from 10,000 characters in the plan `free` to 100,000 in the plan `enterprise`. At most 10 images are
+    allowed, with at most 750,000 bytes together, and the model must accept images.
     """
     session_id: Annotated[str, Field(max_length=64)] | None = None
     """Id of the session to continue. Null or absent: a new session is created."""
@@ -62,7 +115,7 @@ class ChatBody(StrictModel):
 
     def to_domain(self) -> TurnRequest:
         return TurnRequest(
-            message=self.message,
+            message=tuple(map(_to_domain, self.message)),
             session_id=self.session_id,
             agent_id=self.agent_id,
             provider=self.provider,

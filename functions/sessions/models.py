@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
+from atrium.http.content import ImageBlock, TextBlock, TextOrImage
 from atrium.http.fields import EndUser, OrNone, Title
 from atrium.http.models import FreeJson, StrictModel
 from atrium.kernel.clock import format_time
@@ -62,15 +63,6 @@ class SessionAnswer(StrictModel):
     """When the latest turn began, or when the session was created (RFC 3339, UTC)."""
 
 
-class TextBlock(StrictModel):
-    """A content block with text."""
-
-    type: Literal["text"]
-    """Type of the block."""
-    text: str
-    """The text."""
-
-
 class ThinkingBlock(StrictModel):
     """A content block with the model's thinking."""
 
@@ -104,13 +96,15 @@ class ToolResultBlock(StrictModel):
     """Type of the block."""
     tool_call_id: str
     """Id of the tool call."""
-    result: str
-    """Result that was sent to the model."""
+    result: str | list[TextOrImage]
+    """Result that was sent to the model: text, or a list of text and image blocks."""
     is_error: bool
     """Whether the tool failed."""
 
 
-type ContentBlock = Annotated[TextBlock | ThinkingBlock | ToolCallBlock | ToolResultBlock, Field(discriminator="type")]
+type ContentBlock = Annotated[
+    TextBlock | ImageBlock | ThinkingBlock | ToolCallBlock | ToolResultBlock, Field(discriminator="type")
+]
 _CONTENT: TypeAdapter[list[ContentBlock]] = TypeAdapter(list[ContentBlock])
 
 

@@ -204,7 +204,7 @@ def _read_block(block: str, seconds: float) -> Sent | None:
     return Sent(int(number[4:]), event[7:], json.loads(data[6:]), seconds)
 
 
-def stream(client: httpx2.Client, message: str, headers: Mapping[str, str] | None = None, **body: Any) -> list[Sent]:
+def stream(client: httpx2.Client, message: Any, headers: Mapping[str, str] | None = None, **body: Any) -> list[Sent]:
     """Send a message, and return all events of its stream."""
     with client.stream("POST", "/v1/chat/stream", json={"message": message, **body}, headers=headers) as response:
         assert response.status_code == 200, response.read()

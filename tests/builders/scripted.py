@@ -19,6 +19,7 @@ from atrium.llm.model import (
     TextDelta,
     Thinking,
     ThinkingDelta,
+    ToolResult,
     ToolUse,
     Usage,
 )
@@ -135,7 +136,7 @@ def assert_acceptable(request: ModelRequest) -> None:
     assert all(left != right for left, right in pairwise(roles)), roles
     asked: set[str] = set()
     for message in request.messages:
-        results = {block.tool_use_id for block in message.content if not isinstance(block, Text | Thinking | ToolUse)}
+        results = {block.tool_use_id for block in message.content if isinstance(block, ToolResult)}
         assert results == asked, "each tool call has its result in the next message, and no other has one"
         asked = {block.id for block in message.content if isinstance(block, ToolUse)}
         assert message.content

@@ -18,6 +18,7 @@ from atrium.jobs.sweeping import Sweep, SweepReport
 from atrium.kernel.errors import LimitReached
 from atrium.kernel.ids import AgentId, RunId, SessionId, TenantId
 from atrium.kernel.pagination import Page, PageRequest
+from atrium.llm.model import Content, Text
 from atrium.policy.guard import PolicyCache, PolicyGuard
 from atrium.quotas.service import QuotaService
 from atrium.runs.model import Message, Run, RunEvent
@@ -151,13 +152,16 @@ class TenantEnv:
         self.clock.advance(seconds)
         self.while_waiting()
 
-    def begin(self, message: str = "Hi", *, context: TenantContext | None = None, **wishes: Any) -> Turn:
+    def begin(self, message: str | Content = "Hi", *, context: TenantContext | None = None, **wishes: Any) -> Turn:
         """Start a turn. `wishes` are additional fields of the turn request."""
-        turn = self.turns(context).begin(TurnRequest(message=message, **wishes))
+        content = (Text(message),) if isinstance(message, str) else message
+        turn = self.turns(context).begin(TurnRequest(message=content, **wishes))
         turn.pause = self.pause
         return turn
 
-    def talk(self, message: str = "Hi", *, context: TenantContext | None = None, **wishes: Any) -> list[RunEvent]:
+    def talk(
+        self, message: str | Content = "Hi", *, context: TenantContext | None = None, **wishes: Any
+    ) -> list[RunEvent]:
         """Run a turn one second later, and return its events."""
         self.clock.advance(1)
         return list(self.begin(message, context=context, **wishes).events())

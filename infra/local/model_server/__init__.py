@@ -3,9 +3,9 @@
 Directives in the user's text control the response, for example delays, tool calls and failures
 (infra/docs/model-server.md).
 
-`protocol` contains the parts that requests and responses share. `request` validates requests, `script` reads
-directives, `answer` chooses the response and `exchange` sends it. `request_log` records requests, and `server` contains
-the routes and the process.
+`protocol` contains the parts that requests and responses share. `request` validates requests with the content blocks
+of `blocks`, `script` reads directives, `answer` chooses the response and `exchange` sends it. `request_log` records
+requests, and `server` contains the routes and the process.
 """
 
 from infra.local.model_server.server import ModelServer, running

@@ -229,7 +229,8 @@ def _text(script: Script, conversation: Conversation) -> str:
     count = conversation.message_count
     shown = "1 message" if count == 1 else f"{count} messages"
     texts = [*conversation.user_texts[:-1], script.said]
-    return recall(texts) or f"You said: {quote(script.said)} I was shown {shown}."
+    seen = f" and {conversation.images} image{'s' * (conversation.images != 1)}" if conversation.images else ""
+    return recall(texts) or f"You said: {quote(script.said)} I was shown {shown}{seen}."
 
 
 def _report(call: AnsweredCall) -> str:

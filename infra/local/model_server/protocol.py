@@ -1,8 +1,9 @@
 """The parts of Anthropic's API that requests and responses share: errors, token counts, thinking signatures, models.
 
 A token is four bytes of UTF-8, and the number of tokens is rounded up. The tokens of a prompt are counted in the
-compact JSON of `system`, `tools` and `messages`, with content in block form. The tokens of a response are counted in
-its text, its thinking, and the names and arguments of its tool calls.
+compact JSON of `system`, `tools` and `messages`, with content in block form. The data of an image counts as
+IMAGE_TOKENS tokens. The tokens of a response are counted in its text, its thinking, and the names and arguments of its
+tool calls.
 """
 
 import base64
@@ -15,6 +16,7 @@ from pydantic import JsonValue, ValidationError
 type JsonObject = dict[str, JsonValue]
 
 BYTES_PER_TOKEN = 4
+IMAGE_TOKENS = 1_600
 # This server uses the same context window and output size for all models.
 INPUT_TOKENS_MAX = 1_000_000
 OUTPUT_TOKENS_MAX = 128_000

@@ -1,27 +1,25 @@
-"""Validates requests as Anthropic's API does: headers, content blocks, bodies, and tool history.
+"""Validates requests as Anthropic's API does: headers, bodies, tool history and cache marks.
 
-Content blocks have exactly the fields of the SDK's `*BlockParam` types, and unknown fields are rejected. The API key
-and `anthropic-version` are required, but their values are not checked.
+Unknown fields are rejected. The API key and `anthropic-version` are required, but their values are not checked.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Annotated, Literal, Self
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
-    Discriminator,
     Field,
     JsonValue,
-    Tag,
     ValidationError,
     model_validator,
 )
 
+from infra.local.model_server.blocks import Block, Blocks, Image, Strict, TextBlocks, Thinking, ToolResult, ToolUse
 from infra.local.model_server.protocol import (
+    IMAGE_TOKENS,
     INPUT_TOKENS_MAX,
     OUTPUT_TOKENS_MAX,
     ApiError,
@@ -31,6 +29,7 @@ from infra.local.model_server.protocol import (
     sign,
 )
 
+CACHE_MARKS_MAX = 4
 SECRET_HEADERS = frozenset({"x-api-key", "authorization", "cookie"})
 
 
@@ -65,107 +64,6 @@ def _key(headers: Mapping[str, str]) -> str:
     # the SDK sends `Authorization: Bearer`; older clients and curl send `x-api-key`
     scheme, _, token = headers.get("authorization", "").partition(" ")
     return headers.get("x-api-key", "").strip() or (token.strip() if scheme.lower() == "bearer" else "")
-
-
-class Strict(BaseModel):
-    """A pydantic model that rejects unknown fields and does not convert types."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Text(Strict):
-    """A non-empty text block."""
-
-    type: Literal["text"]
-    text: Annotated[str, Field(min_length=1)]
-    cache_control: JsonValue = None
-    citations: JsonValue = None
-
-
-class ToolUse(Strict):
-    """A tool call from an earlier response."""
-
-    type: Literal["tool_use"]
-    id: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]+$")]
-    name: Annotated[str, Field(min_length=1, max_length=200)]
-    input: dict[str, JsonValue]
-    cache_control: JsonValue = None
-    caller: JsonValue = None
-    toolset_name: str | None = None
-
-
-class Thinking(Strict):
-    """A thinking block from an earlier response, with its signature."""
-
-    type: Literal["thinking"]
-    thinking: str
-    signature: str
-
-
-class Other(BaseModel):
-    """A block whose tokens are counted but whose content is not read, such as an image."""
-
-    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
-    type: Literal[
-        "image",
-        "document",
-        "search_result",
-        "redacted_thinking",
-        "server_tool_use",
-        "web_search_tool_result",
-        "web_fetch_tool_result",
-        "code_execution_tool_result",
-        "bash_code_execution_tool_result",
-        "text_editor_code_execution_tool_result",
-        "tool_search_tool_result",
-        "container_upload",
-        "tool_reference",
-        "browser_state",
-    ]
-
-
-def tag_of(value: object) -> str:
-    """Return the tag of the model that validates a block. `Other` rejects unknown types."""
-    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    return kind if kind in {"text", "tool_use", "tool_result", "thinking"} else "other"
-
-
-def as_blocks(value: object) -> object:
-    """Convert a string to a list with one text block. Return other values unchanged."""
-    return [{"type": "text", "text": value}] if isinstance(value, str) else value
-
-
-TextBlocks = Annotated[list[Text], BeforeValidator(as_blocks)]
-
-
-class ToolResult(Strict):
-    """The result of a tool call."""
-
-    type: Literal["tool_result"]
-    tool_use_id: str
-    content: Annotated[
-        list[Annotated[Annotated[Text, Tag("text")] | Annotated[Other, Tag("other")], Discriminator(tag_of)]],
-        BeforeValidator(lambda value: [] if value == "" else as_blocks(value)),
-    ] = []
-    is_error: bool = False
-    cache_control: JsonValue = None
-    toolset_name: str | None = None
-
-    @property
-    def text(self) -> str:
-        """Return the result as text. A block that is not text is represented by its type in brackets."""
-        return "\n".join(block.text if isinstance(block, Text) else f"[{block.type}]" for block in self.content)
-
-
-Block = Annotated[
-    Annotated[Text, Tag("text")]
-    | Annotated[ToolUse, Tag("tool_use")]
-    | Annotated[ToolResult, Tag("tool_result")]
-    | Annotated[Thinking, Tag("thinking")]
-    | Annotated[Other, Tag("other")],
-    Discriminator(tag_of),
-]
-Blocks = Annotated[list[Block], BeforeValidator(as_blocks)]
 
 
 SAMPLING = ("temperature", "top_p", "top_k")
@@ -233,7 +131,16 @@ class Prompt(Strict):
     @property
     def input_tokens(self) -> int:
         """Return the number of tokens in the prompt."""
-        return count_tokens(self.model_dump_json(include={"system", "tools", "messages"}, exclude_defaults=True))
+        text = self.model_dump_json(include={"system", "tools", "messages"}, exclude_defaults=True)
+        return count_tokens(text) + IMAGE_TOKENS * sum(1 for _ in images_in(self.messages))
+
+
+def images_in(messages: Sequence[Message]) -> Iterator[Image]:
+    """Yield the images of messages and of their tool results."""
+    for message in messages:
+        for block in message.content:
+            inner = block.content if isinstance(block, ToolResult) else [block]
+            yield from (each for each in inner if isinstance(each, Image))
 
 
 class MessagesRequest(Prompt):
@@ -272,6 +179,7 @@ def read_prompt[P: Prompt](shape: type[P], body: JsonValue, caller: Caller) -> P
             400, "messages: assistant prefill is not supported; the conversation must end with a user message"
         )
     _check_signatures(request.messages)
+    _check_cache_marks(body)
     if request.input_tokens > INPUT_TOKENS_MAX:
         raise ApiError(400, f"prompt is too long: {request.input_tokens} tokens > {INPUT_TOKENS_MAX} maximum")
     if isinstance(request, MessagesRequest):
@@ -310,6 +218,20 @@ def _check_signatures(messages: Sequence[Message]) -> None:
         for position, block in enumerate(message.content):
             if isinstance(block, Thinking) and block.signature != sign(block.thinking):
                 raise ApiError(400, f"messages.{index}.content.{position}: Invalid `signature` in `thinking` block")
+
+
+def _check_cache_marks(body: JsonValue) -> None:
+    count = _count_marks(body)
+    if count > CACHE_MARKS_MAX:
+        raise ApiError(400, f"A maximum of {CACHE_MARKS_MAX} blocks with cache_control may be provided. Found {count}.")
+
+
+def _count_marks(value: JsonValue) -> int:
+    if isinstance(value, list):
+        return sum(map(_count_marks, value))
+    if not isinstance(value, dict):
+        return 0
+    return bool(value.get("cache_control")) + sum(map(_count_marks, value.values()))
 
 
 def _check_tool_pairs(messages: Sequence[Message]) -> None:

@@ -13,8 +13,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
+from infra.local.model_server.blocks import Image, Text, ToolResult, ToolUse
 from infra.local.model_server.protocol import ApiError, invalid
-from infra.local.model_server.request import Message, Text, ToolResult, ToolUse
+from infra.local.model_server.request import Message, images_in
 
 type StopReason = Literal[
     "end_turn", "max_tokens", "stop_sequence", "tool_use", "pause_turn", "refusal", "model_context_window_exceeded"
@@ -159,13 +160,15 @@ class Conversation:
     """The contents of a conversation's messages.
 
     `user_texts` is sorted from oldest to newest, and its last item is the turn's text. `answers` contains the answered
-    tool calls of the current turn. `rounds` is the number of responses with tool calls in the current turn.
+    tool calls of the current turn. `rounds` is the number of responses with tool calls in the current turn, and
+    `images` the number of images in the current turn.
     """
 
     message_count: int
     user_texts: tuple[str, ...]
     answers: tuple[AnsweredCall, ...]
     rounds: int
+    images: int = 0
 
     @property
     def last(self) -> str:
@@ -179,7 +182,8 @@ def read_conversation(messages: Sequence[Message]) -> Conversation:
     turn_at = 0
     for index, message in enumerate(messages):
         said = "\n".join(block.text for block in message.content if isinstance(block, Text))
-        if message.role == "user" and said and not _has_results(message):
+        has_image = any(isinstance(block, Image) for block in message.content)
+        if message.role == "user" and (said or has_image) and not _has_results(message):
             texts.append(said)
             turn_at = index
     turn = messages[turn_at:]
@@ -191,7 +195,7 @@ def read_conversation(messages: Sequence[Message]) -> Conversation:
         if isinstance(block, ToolResult)
     )
     rounds = sum(any(isinstance(block, ToolUse) for block in message.content) for message in turn)
-    return Conversation(len(messages), tuple(texts), answers, rounds)
+    return Conversation(len(messages), tuple(texts), answers, rounds, sum(1 for _ in images_in(turn)))
 
 
 def _has_results(message: Message) -> bool:

@@ -10,6 +10,7 @@ from atrium.agent.finalizing import OPENING_GRACE_SECONDS
 from atrium.agent.model import RunLimits, TurnRequest
 from atrium.kernel.errors import AtriumError, NotFound, SessionBusy, Unavailable
 from atrium.kernel.ids import SessionId, mint_run_id
+from atrium.llm.model import Text
 from atrium.runs.model import RUN_LEASE_SECONDS, Run
 from atrium.tools.registry import ToolRegistry
 
@@ -169,7 +170,7 @@ def test_a_provider_that_rejects_the_request_leaves_nothing_written(tenant_env: 
 
     object.__setattr__(service.starter, "provider_for", refuse)
     with pytest.raises(AtriumError):
-        service.begin(TurnRequest("Hi"))
+        service.begin(TurnRequest((Text("Hi"),)))
     assert tenant_env.items() == before
 
 

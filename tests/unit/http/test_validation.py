@@ -29,6 +29,7 @@ KINDS: dict[str, set[str]] = {
     "model": {"model_type"},
     "model-fields": {"model_attributes_type", "extra_forbidden", "missing"},
     "json-or-python": {"is_instance_of"},
+    "tagged-union": {"union_tag_invalid", "union_tag_not_found"},
     "function-before": {"value_error"},
     "function-after": {"value_error"},
     **{name: set[str]() for name in ("any", "chain", "default", "function-wrap", "model-field", "nullable")},

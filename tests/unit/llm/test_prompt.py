@@ -1,12 +1,17 @@
 """The translation of a conversation into a request to Anthropic's API."""
 
+from typing import Any
+
 from atrium.llm.anthropic.wire import message_params, system_blocks, tool_params
 from atrium.llm.model import Block, ModelMessage, ModelRequest, Role, Text, Thinking, ToolResult, ToolSchema, ToolUse
 
+from tests.builders.images import PNG, image
+
 MARK = {"type": "ephemeral"}
+SENT_IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}
 
 
-def send(*messages: tuple[Role, tuple[Block, ...]]) -> list[dict[str, object]]:
+def send(*messages: tuple[Role, tuple[Block, ...]]) -> list[dict[str, Any]]:
     request = ModelRequest("claude-haiku-5-5", "", tuple(ModelMessage(*each) for each in messages), 10)
     return [dict(param) for param in message_params(request)]
 
@@ -41,6 +46,24 @@ def test_sends_thinking_of_the_current_turn_only() -> None:
     assert sent[4]["content"] == [
         {"type": "tool_result", "tool_use_id": "t2", "content": "2", "is_error": True, "cache_control": MARK}
     ]
+
+
+def test_sends_images_of_the_user_and_of_tools() -> None:
+    sent = send(
+        ("user", (Text("Look:"), image())),
+        ("assistant", (Thinking("hm", "s"), ToolUse("t", "n", {}))),
+        ("user", (ToolResult("t", (Text(" "), image(), Text("a plot"))), image())),
+        ("assistant", (Thinking("so", "s"), ToolUse("u", "n", {}))),
+        ("user", (ToolResult("u", "1"),)),
+    )
+    assert sent[0]["content"] == [{"type": "text", "text": "Look:"}, SENT_IMAGE]
+    assert sent[1]["content"] == [{"type": "tool_use", "id": "t", "name": "n", "input": {}}], "an image begins a turn"
+    assert sent[2]["content"] == [
+        {"type": "tool_result", "tool_use_id": "t", "content": [SENT_IMAGE, {"type": "text", "text": "a plot"}],
+         "is_error": False},
+        SENT_IMAGE,
+    ]  # fmt: skip
+    assert sent[3]["content"][0] == {"type": "thinking", "thinking": "so", "signature": "s"}
 
 
 def test_marks_the_last_tool_for_caching_without_a_system_prompt() -> None:

@@ -7,12 +7,26 @@ from typing import Any
 
 import pytest
 from atrium.llm.anthropic.wire import message_params, tool_choice, tool_params
-from atrium.llm.model import Block, ModelMessage, ModelRequest, Role, Text, Thinking, ToolResult, ToolSchema, ToolUse
+from atrium.llm.content import IMAGE_BROKEN
+from atrium.llm.model import (
+    Block,
+    Image,
+    ModelMessage,
+    ModelRequest,
+    Role,
+    Text,
+    Thinking,
+    ToolResult,
+    ToolSchema,
+    ToolUse,
+)
 from atrium.llm.normalise import NO_RESULT, NOTHING_SAID, UNAVAILABLE_TOOL, repair_messages, repair_request
+from atrium.llm.tokens import bound_tokens
 from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.local.model_server.request import Caller, MessagesRequest, read_prompt
+from tests.builders.images import FILES, PNG, image
 from tests.builders.scripted import assert_acceptable
 
 TOOL = ToolSchema("calculator", "Computes.", {"type": "object"})
@@ -23,11 +37,16 @@ JSON: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXTS, inner, max_size=2),
     max_leaves=4,
 )
+IMAGES = st.sampled_from([
+    *map(image, FILES), Image("image/gif", PNG), Image("image/bmp", PNG), Image("image/png", "?"), Image("", ""),
+])  # fmt: skip
+CONTENT = st.lists(st.builds(Text, TEXTS) | IMAGES, max_size=3).map(tuple)
 BLOCKS: st.SearchStrategy[Block] = st.one_of(
     st.builds(Text, TEXTS),
+    IMAGES,
     st.builds(Thinking, TEXTS, st.just("")),
     st.builds(ToolUse, TEXTS, TEXTS, st.dictionaries(TEXTS, JSON, max_size=2)),
-    st.builds(ToolResult, TEXTS, TEXTS, st.booleans()),
+    st.builds(ToolResult, TEXTS, TEXTS | CONTENT, st.booleans()),
 )
 ROLES: st.SearchStrategy[Role] = st.sampled_from(["user", "assistant"])
 MESSAGES = st.lists(st.builds(ModelMessage, ROLES, st.lists(BLOCKS, max_size=4).map(tuple)), max_size=8)
@@ -47,7 +66,8 @@ def sent(request: ModelRequest) -> dict[str, Any]:
         **({"tool_choice": tool_choice(request)} if tool_choice(request) else {}),
     }
     json.dumps(body, allow_nan=False, ensure_ascii=False).encode()
-    read_prompt(MessagesRequest, body, Caller("2026-10-21", beta=False))
+    read = read_prompt(MessagesRequest, body, Caller("2026-10-21", beta=False))
+    assert bound_tokens(request) >= read.input_tokens
     return body
 
 
@@ -78,6 +98,25 @@ def test_leaves_a_valid_conversation_unchanged() -> None:
         ModelMessage("user", (ToolResult("a", "1"), ToolResult("b", "2", is_error=True), Text("and?"))),
     )
     assert repair_messages(messages) == messages
+
+
+def test_keeps_images_of_the_user_and_of_tools() -> None:
+    messages = (
+        ModelMessage("user", (image(), Text("What is it?"))),
+        ModelMessage("assistant", (ToolUse("a", "n", {}),)),
+        ModelMessage("user", (ToolResult("a", (image("image/gif"), Text("a plot"))), image("image/webp"))),
+    )
+    assert repair_messages(messages) == messages
+    broken = Image("image/gif", PNG)
+    assert repair_messages((
+        ModelMessage("user", (broken,)),
+        ModelMessage("assistant", (image(), Text("An image."), ToolUse("a", "n", {}))),
+        ModelMessage("user", (ToolResult("a", (broken, image())),)),
+    )) == (
+        ModelMessage("user", (Text(IMAGE_BROKEN),)),
+        ModelMessage("assistant", (Text("An image."), ToolUse("a", "n", {}))),
+        ModelMessage("user", (ToolResult("a", (Text(IMAGE_BROKEN), image())),)),
+    )  # fmt: skip
 
 
 def test_pairs_tool_calls_and_results() -> None:

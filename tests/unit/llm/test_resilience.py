@@ -1,10 +1,12 @@
 """A provider with fallback models and a circuit breaker: which model is called, and what the caller receives."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from atrium.kernel.errors import AtriumError, CircuitOpen, ModelFailed, ModelTimeout
-from atrium.llm.catalogue import ModelInfo
+from atrium.llm.catalogue import MODELS, ModelInfo
+from atrium.llm.content import IMAGE_OMITTED
 from atrium.llm.failures import ProviderFailure
 from atrium.llm.model import Completed, ModelMessage, ModelRequest, Text, Thinking
 from atrium.llm.resilience import (
@@ -18,6 +20,7 @@ from atrium.llm.resilience import (
 )
 from atrium.storage.table import PhysicalTable, PlatformTable
 
+from tests.builders.images import image
 from tests.builders.runtimes import TurnedClock
 from tests.builders.scripted import CUT, USED, ScriptedModel
 
@@ -109,6 +112,16 @@ def test_a_fallback_gets_no_thinking_of_another_model_and_its_own_longest_answer
     assert sent.messages[1] == ModelMessage("assistant", (Text("Hello"),))
     assert sent.max_tokens < request.max_tokens
     assert models.scripted[OPUS].requests == [request]
+
+
+def test_a_model_that_accepts_no_images_gets_text_instead(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MODELS, HAIKU, replace(MODELS[HAIKU], accepts_images=False))
+    models.scripted[OPUS].say(outage())
+    messages = (ModelMessage("user", (image(), Text("What is it?"))),)
+    list(models.provider.open(ModelRequest(OPUS, "", messages, 100, fallbacks=(HAIKU,)), deadline_seconds=9))
+    list(models.provider.open(ModelRequest(HAIKU, "", messages, 100), deadline_seconds=9))
+    assert [each.messages[0].content[0] for each in models.scripted[HAIKU].requests] == [Text(IMAGE_OMITTED)] * 2
+    assert models.scripted[OPUS].requests[0].messages == messages
 
 
 def test_outages_of_one_container_send_another_ones_calls_to_the_fallback(models: Models) -> None:

@@ -7,7 +7,7 @@ from anthropic.types.content_block_param import ContentBlockParam
 from anthropic.types.message_create_params import MessageCreateParamsBase
 from pydantic import BaseModel
 
-from infra.local.model_server import request
+from infra.local.model_server import blocks
 from infra.local.model_server.answer import split
 from infra.local.model_server.protocol import count_tokens, cut_to_tokens, pad_to_tokens
 from infra.local.model_server.request import SAMPLING, MessagesRequest
@@ -53,12 +53,13 @@ def test_a_token_is_four_bytes() -> None:
 
 def test_blocks_have_the_fields_of_the_sdk() -> None:
     ours: dict[str, type[BaseModel]] = {
-        "text": request.Text,
-        "tool_use": request.ToolUse,
-        "tool_result": request.ToolResult,
+        "text": blocks.Text,
+        "image": blocks.Image,
+        "tool_use": blocks.ToolUse,
+        "tool_result": blocks.ToolResult,
     }
-    ours["thinking"] = request.Thinking
-    known = set(get_args(request.Other.model_fields["type"].annotation)) | set(ours)
+    ours["thinking"] = blocks.Thinking
+    known = set(get_args(blocks.Other.model_fields["type"].annotation)) | set(ours)
     for block in get_args(ContentBlockParam):
         hints = get_type_hints(block)
         (kind,) = get_args(hints["type"]) or get_args(get_args(hints["type"])[0])

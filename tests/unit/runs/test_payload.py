@@ -10,6 +10,7 @@ import pytest
 from atrium.llm.model import Block, Text, Thinking, ToolResult, ToolUse
 from atrium.llm.normalise import DEPTH_MAX
 from atrium.runs.items import (
+    UNREADABLE,
     decode_blocks,
     decode_events,
     encode_block,
@@ -26,6 +27,7 @@ from atrium.storage.blobs import INLINE_BYTES_MAX, BlobGone, TenantBlobs
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.builders.images import FILES, PNG, image, image_block
 from tests.builders.tenant_env import TENANT, TenantEnv
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
@@ -34,11 +36,14 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=8,
 )
+IMAGES = st.sampled_from([image(media_type) for media_type in FILES])
+CONTENT = st.lists(st.builds(Text, TEXTS) | IMAGES, max_size=3).map(tuple)
 BLOCKS: st.SearchStrategy[Block] = st.one_of(
     st.builds(Text, TEXTS),
+    IMAGES,
     st.builds(Thinking, TEXTS, TEXTS, st.booleans()),
     st.builds(ToolUse, TEXTS, TEXTS, st.dictionaries(TEXTS, JSON, max_size=3)),
-    st.builds(ToolResult, TEXTS, TEXTS, st.booleans()),
+    st.builds(ToolResult, TEXTS, TEXTS | CONTENT, st.booleans()),
 )
 
 
@@ -57,6 +62,20 @@ def test_reads_back_blocks(blocks: list[Block]) -> None:
 )
 def test_skips_a_block_of_an_unknown_type(stored: object) -> None:
     assert len(decode_blocks([stored, {"type": "text", "text": "a"}])) == 2
+
+
+@pytest.mark.parametrize("broken", [image_block(data="?"), image_block("image/gif", data=PNG), {"type": "image"}])
+def test_a_stored_image_that_is_not_valid_becomes_text(broken: dict[str, Any]) -> None:
+    result = {"type": "tool_result", "tool_call_id": "c", "result": [broken, {"type": "thinking"}], "is_error": False}
+    unreadable = Text(UNREADABLE)
+    assert decode_blocks([broken, result]) == (unreadable, ToolResult("c", (unreadable, unreadable)))
+
+
+def test_stores_a_large_image_in_s3(blobs: TenantBlobs, tenant_env: TenantEnv) -> None:
+    blocks: list[Block] = [image("image/jpeg", size=100_000), Text("What is it?")]
+    stored = store_payload(blobs, "question", "runs/1/question", encode_blocks(blocks))
+    assert len(tenant_env.blobs()) == 1
+    assert decode_blocks(load_payload(blobs, "question", stored)) == tuple(blocks)
 
 
 def test_reads_old_unbounded_arguments() -> None:

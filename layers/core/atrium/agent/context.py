@@ -12,7 +12,6 @@ from atrium.agent.model import AgentConfig, TurnRequest
 from atrium.agent.store import AgentStore, read_agent
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import (
-    MessageRefused,
     ModelNotAllowed,
     NotFound,
     ProviderUnsupported,
@@ -135,7 +134,7 @@ class TurnContextReader:
         if session_id and session is None:
             raise NotFound("Session not found.")
         item = read.found.get(keys.agent(guess)) if guess else None
-        self._check_message(request)
+        self._check_text(request)
         agent = self._choose(wanted_agent, session, read.tenant, read_agent(item) if item else None)
         if session and not _is_fresh(session, runs):
             runs = self.read_history(session.id)
@@ -144,19 +143,12 @@ class TurnContextReader:
         items = read.items(self.agents.table, scopes)
         return TurnContext(agent, model, session, runs, scopes, items, self._fallbacks(agent, model, request))
 
-    def _check_message(self, request: TurnRequest) -> None:
+    def _check_text(self, request: TurnRequest) -> None:
         """Raise `ValidationFailed` if the message is too long, or `MessageRefused` if it looks like an injection."""
-        maximum = PLANS[self.context.plan].message_characters
-        if len(request.message) > maximum:
+        maximum, texts = PLANS[self.context.plan].message_characters, texts_of(request.message)
+        if sum(map(len, texts)) > maximum:
             raise invalid_field("message", f"must have at most {maximum} characters on the plan {self.context.plan}")
-        signals = self.guard.screen(
-            request.message, "message", session_id=request.session_id or "", end_user=request.end_user
-        )
-        if signals:
-            raise MessageRefused(
-                f"The tenant's settings reject messages that look like a prompt injection ({', '.join(signals)}). "
-                "Reword the message, or ask an administrator to change the setting `prompt_injection`."
-            )
+        self.guard.require_harmless(texts, session_id=request.session_id or "", end_user=request.end_user)
 
     def _session(self, item: Mapping[str, Any] | None) -> Session | None:
         """Return the session if it exists and the caller may see it, otherwise None."""
@@ -181,6 +173,8 @@ class TurnContextReader:
             details = {"model": request.model or agent.model, "agent_id": agent.id, "reason": refusal.detail}
             self.guard.audit.record("model.refuse", details, session_id=session_id, end_user=request.end_user)
             raise
+        if not model.accepts_images and len(texts_of(request.message)) < len(request.message):
+            raise invalid_field("message", f"must not have images, because the model {model.id} does not accept them")
         self.guard.require_permission(f"model:{model.id}", amount=_amount(request), session_id=session_id)
         return model
 
@@ -240,6 +234,10 @@ def _is_fresh(session: Session, runs: tuple[Run, ...]) -> bool:
     """Return whether the history includes the end of the session's last turn."""
     newest = own_ulid(runs[0].id) if runs else ""
     return session.turn is not None or (newest == session.last_run_ulid and not (runs and runs[0].is_open))
+
+
+def texts_of(message: llm.Content) -> list[str]:
+    return [block.text for block in message if isinstance(block, llm.Text)]
 
 
 def check_model(

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from atrium.kernel.ids import AgentId
+from atrium.llm.model import Content
 from atrium.tenants.plans import PLANS
 
 type CompactionProfile = Literal["customer_service", "coding", "data_analysis"]
@@ -65,7 +66,7 @@ class RunLimits:
 class TurnRequest:
     """One user message. Without `session_id` a new session is created. `on_busy` applies while another turn runs."""
 
-    message: str
+    message: Content
     session_id: str | None = None
     agent_id: str | None = None
     provider: str | None = None

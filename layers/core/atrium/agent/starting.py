@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from atrium.agent.admission import RunAllowance, RunBudget, TurnAdmission
-from atrium.agent.context import TurnContext, TurnContextReader, as_model_messages, select_history
+from atrium.agent.context import TurnContext, TurnContextReader, as_model_messages, select_history, texts_of
 from atrium.agent.finalizing import OPENING_GRACE_SECONDS, RunFinalizer
 from atrium.agent.loop import LoopInput, build_request
 from atrium.agent.model import MAX_SECONDS_DEFAULT, AgentConfig, OnBusy, TurnRequest
@@ -16,7 +16,7 @@ from atrium.kernel.errors import ConditionFailed, LimitReached, NotFound, Sessio
 from atrium.kernel.ids import RunId, mint_message_id, mint_run_id, own_ulid, read_time
 from atrium.kernel.texts import clean
 from atrium.llm.catalogue import ModelInfo
-from atrium.llm.model import ModelProvider, Text
+from atrium.llm.model import ModelProvider
 from atrium.quotas.model import Admitted, Rejected
 from atrium.runs.model import RUN_LEASE_SECONDS, Message, Run
 from atrium.runs.store import RunStore
@@ -210,7 +210,7 @@ class TurnStarter:
         return Session(
             id=run.session_id,
             owner=self.context.owner,
-            title=clean(request.message, _TITLE_CHARACTERS) or None,
+            title=clean(" ".join(texts_of(request.message)), _TITLE_CHARACTERS) or None,
             agent_id=read.agent.id if request.agent_id else None,
             end_user=request.end_user,
             metadata={},
@@ -230,7 +230,7 @@ class TurnStarter:
             provider=read.model.vendor,
             model=read.model.id,
             status="running",
-            question=Message(mint_message_id(now), "user", (Text(request.message),), now),
+            question=Message(mint_message_id(now), "user", request.message, now),
             started_at=now,
             lease_until=now + timedelta(seconds=RUN_LEASE_SECONDS),
             end_user=request.end_user,

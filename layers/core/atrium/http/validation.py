@@ -60,6 +60,8 @@ SENTENCES: Mapping[str, str] = {
     "string_unicode": "must be valid Unicode text",
     "too_long": "must have at most {max_length} entries",
     "too_short": "must have at least {min_length} entries",
+    "union_tag_invalid": "must have a {discriminator} that is one of {expected_tags}",
+    "union_tag_not_found": "must have the field {discriminator}",
 }
 # API Gateway passes a body to the function as JSON text and replaces invalid UTF-8 by this character (ADR 0031).
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"

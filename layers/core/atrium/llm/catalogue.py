@@ -33,6 +33,7 @@ class ModelInfo:
     context_tokens: int
     output_tokens_max: int
     accepts_temperature: bool
+    accepts_images: bool
     bedrock_id: str
 
 
@@ -71,6 +72,7 @@ def _model(line: str, size: ModelSize) -> ModelInfo:
         context_tokens=1_000_000,
         output_tokens_max=128_000,
         accepts_temperature=False,  # the API version of 2026-10-21 has no sampling parameters
+        accepts_images=True,
         bedrock_id=f"anthropic.claude-{line}-5-5",
     )
 

@@ -21,6 +21,14 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """An image of a message or tool result. `data` is the file in base64; `llm.content` has the valid media types."""
+
+    media_type: str
+    data: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Thinking:
     """A thinking block, with the signature that the provider requires when the block is sent back.
 
@@ -45,14 +53,19 @@ class ToolUse:
     problem: str = ""
 
 
+type Content = tuple[Text | Image, ...]
+type ResultContent = str | Content
+"""The content of a tool result. Text without images is a string."""
+
+
 @dataclass(frozen=True, slots=True)
 class ToolResult:
     tool_use_id: str
-    content: str
+    content: ResultContent
     is_error: bool = False
 
 
-type Block = Text | Thinking | ToolUse | ToolResult
+type Block = Text | Image | Thinking | ToolUse | ToolResult
 
 
 @dataclass(frozen=True, slots=True)

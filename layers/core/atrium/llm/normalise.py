@@ -5,8 +5,9 @@ The functions are used for received answers (`llm.answer`), stored runs (`runs`)
 
 A repaired conversation is valid for every provider. Messages alternate between user and assistant, start and end with
 the user, and are not empty. Every tool use has exactly one result, at the start of the next message, and every result
-has a tool use. Ids are unique. Valid content is not changed. The repair of a message depends only on the messages
-before it, so a provider's cache of a continued conversation remains valid.
+has a tool use. Ids are unique. Images are valid, and only in messages of the user and in tool results. Valid content is
+not changed. The repair of a message depends only on the messages before it, so a provider's cache of a continued
+conversation remains valid.
 """
 
 import json
@@ -18,7 +19,20 @@ from itertools import count
 from math import isfinite
 from typing import Any
 
-from atrium.llm.model import Block, ModelMessage, ModelRequest, Role, Text, Thinking, ToolResult, ToolSchema, ToolUse
+from atrium.llm.content import IMAGE_BROKEN, find_fault
+from atrium.llm.model import (
+    Block,
+    Image,
+    ModelMessage,
+    ModelRequest,
+    ResultContent,
+    Role,
+    Text,
+    Thinking,
+    ToolResult,
+    ToolSchema,
+    ToolUse,
+)
 
 DEPTH_MAX = 32
 REPLACEMENT = "\ufffd"
@@ -201,7 +215,7 @@ def _may_say(role: Role, block: Block) -> bool:
     match block:
         case Text(text):
             return bool(text.strip())
-        case ToolResult():
+        case ToolResult() | Image():
             return role == "user"
         case _:
             return role == "assistant"
@@ -209,15 +223,25 @@ def _may_say(role: Role, block: Block) -> bool:
 
 def _cleaned(block: Block) -> Block:
     match block:
-        case Text(text):
-            return Text(clean_text(text))
+        case Text() | Image():
+            return _cleaned_part(block)
         case ToolUse(input=arguments):
             return replace(block, name=clean_name(block.name), input=clean_arguments(arguments)[0], problem="")
         case ToolResult(content=content):
-            return replace(block, content=clean_text(content))
+            return replace(block, content=_cleaned_result(content))
         case Thinking(text, signature):
             unchanged = clean_text(text) == text and clean_text(signature) == signature
             return block if unchanged else Thinking(clean_text(text), "")
+
+
+def _cleaned_part(block: Text | Image) -> Text | Image:
+    if isinstance(block, Text):
+        return Text(clean_text(block.text))
+    return block if find_fault(block.media_type, block.data) is None else Text(IMAGE_BROKEN)
+
+
+def _cleaned_result(content: ResultContent) -> ResultContent:
+    return clean_text(content) if isinstance(content, str) else tuple(map(_cleaned_part, content))
 
 
 @dataclass(slots=True)

@@ -41,6 +41,7 @@ from atrium.kernel.errors import (
     Unavailable,
 )
 from atrium.llm.catalogue import ModelInfo, find_model
+from atrium.llm.content import omit_images
 from atrium.llm.model import ModelEvent, ModelProvider, ModelRequest, ModelStream, Thinking, Usage
 from atrium.storage import keys
 from atrium.storage.table import PlatformTable
@@ -325,9 +326,11 @@ def _may_pass(error: AtriumError) -> bool:
 
 
 def _adapt(request: ModelRequest, model: ModelInfo) -> ModelRequest:
-    """Return the request for a model. For a fallback model, thinking blocks are removed and `max_tokens` is limited to
-    the maximum of the model.
+    """Return the request for a model, without images if the model does not accept them. For a fallback model, thinking
+    blocks are removed and `max_tokens` is limited to the maximum of the model.
     """
+    if not model.accepts_images:
+        request = replace(request, messages=omit_images(request.messages))
     if model.id == request.model:
         return request
     messages = tuple(

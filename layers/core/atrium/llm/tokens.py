@@ -1,8 +1,9 @@
 """Counts tokens: upper bounds of a prompt before its call, and the usage of an answer.
 
-A bound is computed from bytes, without a call to the provider. The token counts that a provider reports may be missing
-or wrong. A count is used if it is a whole number within the model's limits and not lower than an earlier count. Missing
-counts are estimated at three bytes per token, and the usage is marked as `estimated`.
+A bound is computed from bytes and the number of images, without a call to the provider. The token counts that a
+provider reports may be missing or wrong. A count is used if it is a whole number within the model's limits and not
+lower than an earlier count. Missing counts are estimated at three bytes per token, and the usage is marked as
+`estimated`.
 """
 
 import json
@@ -11,9 +12,13 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from atrium.llm.catalogue import ModelInfo
-from atrium.llm.model import Block, ModelRequest, Text, Thinking, ToolResult, ToolUse, Usage
+from atrium.llm.model import Block, Image, ModelRequest, Text, Thinking, ToolResult, ToolUse, Usage
 
 BYTES_PER_TOKEN = 3  # an estimate for prose in any language; used only if the provider has not counted
+IMAGE_TOKENS_MAX = 92 * 92
+"""An upper bound for one image. Claude counts a token for each block of 28 x 28 pixels, and first reduces an image to a
+long edge of at most 2 576 pixels, which are 92 blocks (platform.claude.com/docs/en/build-with-claude/vision).
+"""
 _FRAME_TOKENS = 32  # per message, block and tool: roles, separators, field names
 _TOOLS_TOKENS = 1_024  # the instructions that a provider adds if there are tools
 
@@ -29,7 +34,7 @@ def bound_tokens(request: ModelRequest) -> int:
     for tool in request.tools:
         total += _FRAME_TOKENS + _bytes(tool.name) + _bytes(tool.description) + _json_bytes(tool.input_schema)
     for message in request.messages:
-        total += _FRAME_TOKENS + sum(_FRAME_TOKENS + _block_bytes(block) for block in message.content)
+        total += _FRAME_TOKENS + sum(map(_bound_block, message.content))
     return total
 
 
@@ -38,16 +43,19 @@ def estimate_prompt_tokens(request: ModelRequest) -> int:
     return -(-bound_tokens(request) // BYTES_PER_TOKEN)
 
 
-def _block_bytes(block: Block) -> int:
+def _bound_block(block: Block) -> int:
     match block:
         case Text(text):
-            return _bytes(text)
+            return _FRAME_TOKENS + _bytes(text)
+        case Image():
+            return _FRAME_TOKENS + IMAGE_TOKENS_MAX
         case Thinking(text, signature):
-            return _bytes(text) + _bytes(signature)
+            return _FRAME_TOKENS + _bytes(text) + _bytes(signature)
         case ToolUse(call, name, arguments):
-            return _bytes(call) + _bytes(name) + _json_bytes(arguments)
+            return _FRAME_TOKENS + _bytes(call) + _bytes(name) + _json_bytes(arguments)
         case ToolResult(call, content):
-            return _bytes(call) + _bytes(content)
+            inner = _bytes(content) if isinstance(content, str) else sum(map(_bound_block, content))
+            return _FRAME_TOKENS + _bytes(call) + inner
         case _:
             assert_never(block)
 

@@ -23,7 +23,7 @@ from atrium.identity.principals import principal_of_client, principal_of_key, pr
 from atrium.identity.scopes import list_permissions
 from atrium.identity.users.store import UserStore
 from atrium.kernel.clock import Clock
-from atrium.kernel.errors import AtriumError, PolicyDenied
+from atrium.kernel.errors import AtriumError, MessageRefused, PolicyDenied
 from atrium.kernel.ids import ClientId, KeyId, TenantId, UserId, is_id
 from atrium.policy.builtin import BUILT_IN
 from atrium.policy.engine import PolicySet, match
@@ -214,6 +214,19 @@ class PolicyGuard:
         details = {"source": source, "signals": list(signals), "refused": mode == "refuse"}
         self._record_once("safety.injection", details, session_id, end_user)
         return signals if mode == "refuse" else ()
+
+    def require_harmless(self, texts: Sequence[str], *, session_id: str, end_user: str) -> None:
+        """Raise `MessageRefused` if the texts of a message look like a prompt injection and must not be used.
+
+        The texts are also screened without line breaks between them, because a model may read them without.
+        """
+        for text in dict.fromkeys(("\n".join(texts), "".join(texts))):
+            signals = self.screen(text, "message", session_id=session_id, end_user=end_user)
+            if signals:
+                raise MessageRefused(
+                    f"The tenant's settings reject messages that look like a prompt injection ({', '.join(signals)}). "
+                    "Reword the message, or ask an administrator to change the setting `prompt_injection`."
+                )
 
     def _request(self, resource: str, action: str, amount: Decimal | None, now: datetime) -> AccessRequest:
         subject = subject_of(self.context.tenant_id, self.context.principal)

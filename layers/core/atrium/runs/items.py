@@ -14,7 +14,8 @@ from typing import Any, assert_never, get_args
 from atrium.kernel.clock import epoch_seconds, format_time, parse_time
 from atrium.kernel.crypto import sha256_hex
 from atrium.kernel.ids import AgentId, MessageId, RunId, TenantId
-from atrium.llm.model import Block, Text, Thinking, ToolResult, ToolUse, Usage
+from atrium.llm.content import decode_image, encode_image, encode_result
+from atrium.llm.model import Block, Image, ResultContent, Text, Thinking, ToolResult, ToolUse, Usage
 from atrium.llm.normalise import DEPTH_MAX, clean_arguments, clean_json, clean_text
 from atrium.quotas.model import Reservation
 from atrium.runs.model import Message, MessageRole, Outcome, Run, RunError, RunEvent, Spend
@@ -244,12 +245,15 @@ def encode_block(block: Block) -> dict[str, Any]:
     match block:
         case Text(text):
             return {"type": "text", "text": text}
+        case Image():
+            return encode_image(block)
         case Thinking(text, signature, redacted):
             return {"type": "thinking", "text": text, "signature": signature, "redacted": redacted}
         case ToolUse(id=call, name=name, input=arguments):
             return {"type": "tool_call", "tool_call_id": call, "tool": name, "args": dict(arguments)}
         case ToolResult(tool_use_id=call, content=content, is_error=is_error):
-            return {"type": "tool_result", "tool_call_id": call, "result": content, "is_error": is_error}
+            result = encode_result(content)
+            return {"type": "tool_result", "tool_call_id": call, "result": result, "is_error": is_error}
         case _:
             assert_never(block)
 
@@ -263,6 +267,8 @@ def decode_block(data: object) -> Block:
     match fields.get("type"):
         case "text":
             return Text(_text(fields, "text"))
+        case "image":
+            return decode_image(fields) or Text(UNREADABLE)
         case "thinking":
             return Thinking(_text(fields, "text"), _text(fields, "signature"), fields.get("redacted") is True)
         case "tool_call":
@@ -270,7 +276,7 @@ def decode_block(data: object) -> Block:
             return ToolUse(_text(fields, "tool_call_id"), _text(fields, "tool"), arguments)
         case "tool_result":
             is_error = fields.get("is_error") is not False
-            return ToolResult(_text(fields, "tool_call_id"), _text(fields, "result"), is_error)
+            return ToolResult(_text(fields, "tool_call_id"), _result(fields.get("result")), is_error)
         case _:
             return Text(UNREADABLE)
 
@@ -278,6 +284,13 @@ def decode_block(data: object) -> Block:
 def _text(fields: Mapping[str, object], name: str) -> str:
     value = fields.get(name)
     return clean_text(value) if isinstance(value, str) else ""
+
+
+def _result(stored: object) -> ResultContent:
+    if not isinstance(stored, list):
+        return clean_text(stored) if isinstance(stored, str) else ""
+    blocks = decode_blocks(stored)
+    return tuple(block if isinstance(block, Text | Image) else Text(UNREADABLE) for block in blocks)
 
 
 def encode_blocks(blocks: Sequence[Block]) -> list[dict[str, Any]]:

@@ -2,9 +2,9 @@
 
 Thinking blocks are sent back only within their turn, which starts at the user's last text. The provider binds each
 thinking block to everything before it, to the account and to the model. With a shortened history, another system prompt
-or another model, the next call would fail with 400 (ADR 0040). Blank text is omitted, because the API rejects it. There
-are two cache marks. The first is at the end of tools and system prompt, which are the same in all sessions of an agent.
-The second is at the end of the conversation, which the next step or turn continues.
+or another model, the next call would fail with 400 (ADR 0040). Blank text is omitted, because the API rejects it.
+There are two cache marks. The first is at the end of tools and system prompt, which are the same in all sessions of an
+agent. The second is at the end of the conversation, which the next step or turn continues.
 
 Events, blocks and deltas of unknown types are ignored, as the API requires. A field of a wrong type raises
 `AnswerBroken`, except numbers, ids, names and arguments, which the builder repairs.
@@ -14,11 +14,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from atrium.llm.answer import AnswerBroken, AnswerBuilder, BlockKind
+from atrium.llm.content import ImageType
 from atrium.llm.model import (
     Block,
+    Content,
+    Image,
     ModelEvent,
     ModelMessage,
     ModelRequest,
+    Role,
     StopReason,
     Text,
     Thinking,
@@ -30,6 +34,7 @@ from atrium.llm.model import (
 if TYPE_CHECKING:
     from anthropic.types import (
         CacheControlEphemeralParam,
+        ImageBlockParam,
         MessageParam,
         RedactedThinkingBlockParam,
         TextBlockParam,
@@ -41,7 +46,12 @@ if TYPE_CHECKING:
     )
 
     type Sent = (
-        TextBlockParam | ThinkingBlockParam | RedactedThinkingBlockParam | ToolUseBlockParam | ToolResultBlockParam
+        TextBlockParam
+        | ImageBlockParam
+        | ThinkingBlockParam
+        | RedactedThinkingBlockParam
+        | ToolUseBlockParam
+        | ToolResultBlockParam
     )
 
 
@@ -90,33 +100,33 @@ def tool_choice(request: ModelRequest) -> "ToolChoiceNoneParam | None":
 
 def message_params(request: ModelRequest) -> "list[MessageParam]":
     """Return the conversation, with the cache mark on its last block."""
-    turn = _turn_start(request.messages)
-    params: list[MessageParam] = []
+    turn = max((at for at, message in enumerate(request.messages) if _is_question(message)), default=0)
+    sent: list[tuple[Role, list[Sent]]] = []
     for at, message in enumerate(request.messages):
         blocks = list(_sent(message.content, with_thinking=at >= turn))
         if not blocks:
             continue
-        if at == len(request.messages) - 1:
-            _mark(blocks)
-        if params and params[-1]["role"] == message.role:  # the message between them was omitted
-            blocks = [*cast("list[Sent]", params.pop()["content"]), *blocks]
-        if message.role == "user":
-            params.append({"role": "user", "content": blocks})
+        if sent and sent[-1][0] == message.role:  # the message between them was omitted
+            sent[-1][1].extend(blocks)
         else:
-            params.append({"role": "assistant", "content": blocks})
-    return params
+            sent.append((message.role, blocks))
+    _mark_end(sent)
+    return [
+        {"role": "user", "content": blocks} if role == "user" else {"role": "assistant", "content": blocks}
+        for role, blocks in sent
+    ]
 
 
-def _turn_start(messages: Sequence[ModelMessage]) -> int:
-    """Return the index of the user's last message that contains text; tool results are ignored."""
-    return max(
-        (
-            at
-            for at, message in enumerate(messages)
-            if message.role == "user" and any(isinstance(block, Text) for block in message.content)
-        ),
-        default=0,
-    )
+def _is_question(message: ModelMessage) -> bool:
+    """Return whether the user wrote a message. A message with only tool results continues the turn."""
+    return message.role == "user" and any(isinstance(block, Text | Image) for block in message.content)
+
+
+def _mark_end(sent: "Sequence[tuple[Role, list[Sent]]]") -> None:
+    for _, blocks in sent[-1:]:
+        last = blocks[-1]
+        if last["type"] == "text" or last["type"] == "image" or last["type"] == "tool_result":
+            last["cache_control"] = _CACHED
 
 
 def _sent(blocks: Iterable[Block], *, with_thinking: bool) -> "Iterable[Sent]":
@@ -125,6 +135,8 @@ def _sent(blocks: Iterable[Block], *, with_thinking: bool) -> "Iterable[Sent]":
             case Text(text):
                 if text.strip():
                     yield {"type": "text", "text": text}
+            case Image():
+                yield _image(block)
             case Thinking(text, signature, redacted):
                 if with_thinking and redacted:
                     yield {"type": "redacted_thinking", "data": signature}
@@ -133,15 +145,23 @@ def _sent(blocks: Iterable[Block], *, with_thinking: bool) -> "Iterable[Sent]":
             case ToolUse(call, name, arguments):
                 yield {"type": "tool_use", "id": call, "name": name, "input": dict(arguments)}
             case ToolResult(call, content, is_error):
-                yield {"type": "tool_result", "tool_use_id": call, "content": content, "is_error": is_error}
+                sent = content if isinstance(content, str) else list(_sent_content(content))
+                yield {"type": "tool_result", "tool_use_id": call, "content": sent, "is_error": is_error}
             case _:
                 assert_never(block)
 
 
-def _mark(blocks: "list[Sent]") -> None:
-    last = blocks[-1]
-    if last["type"] == "text" or last["type"] == "tool_result":
-        last["cache_control"] = _CACHED
+def _sent_content(content: Content) -> "Iterator[TextBlockParam | ImageBlockParam]":
+    for block in content:
+        if isinstance(block, Image):
+            yield _image(block)
+        elif block.text.strip():
+            yield {"type": "text", "text": block.text}
+
+
+def _image(block: Image) -> "ImageBlockParam":
+    media_type = cast("ImageType", block.media_type)
+    return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": block.data}}
 
 
 def read_event(event: object, answer: AnswerBuilder) -> Iterator[ModelEvent]:
