@@ -61,7 +61,7 @@ def test_sends_images_of_the_user_and_of_tools() -> None:
     assert sent[2]["content"] == [
         {"type": "tool_result", "tool_use_id": "t", "content": [SENT_IMAGE, {"type": "text", "text": "a plot"}],
          "is_error": False},
-        SENT_IMAGE,
+        {**SENT_IMAGE, "cache_control": MARK},
     ]  # fmt: skip
     assert sent[3]["content"][0] == {"type": "thinking", "thinking": "so", "signature": "s"}
 

@@ -3,8 +3,12 @@
 Thinking blocks are sent back only within their turn, which starts at the user's last text. The provider binds each
 thinking block to everything before it, to the account and to the model. With a shortened history, another system prompt
 or another model, the next call would fail with 400 (ADR 0040). Blank text is omitted, because the API rejects it.
-There are two cache marks. The first is at the end of tools and system prompt, which are the same in all sessions of an
-agent. The second is at the end of the conversation, which the next step or turn continues.
+
+The prompt is cached up to at most four marks, which is the API's limit. The first is at the end of tools and system
+prompt, which are the same in all sessions of an agent. The last is at the end of the conversation, which the next step
+or turn continues. The others are at the ends of earlier requests, where their prompts are in the cache: at the previous
+user message, for the next step of a turn, and at the question before, for the next turn, which omits the thinking of
+the last turn. Without them, the API finds a cached prompt only within 20 blocks before a mark.
 
 Events, blocks and deltas of unknown types are ignored, as the API requires. A field of a wrong type raises
 `AnswerBroken`, except numbers, ids, names and arguments, which the builder repairs.
@@ -99,7 +103,7 @@ def tool_choice(request: ModelRequest) -> "ToolChoiceNoneParam | None":
 
 
 def message_params(request: ModelRequest) -> "list[MessageParam]":
-    """Return the conversation, with the cache mark on its last block."""
+    """Return the conversation, with at most three cache marks."""
     turn = max((at for at, message in enumerate(request.messages) if _is_question(message)), default=0)
     sent: list[tuple[Role, list[Sent]]] = []
     for at, message in enumerate(request.messages):
@@ -110,7 +114,7 @@ def message_params(request: ModelRequest) -> "list[MessageParam]":
             sent[-1][1].extend(blocks)
         else:
             sent.append((message.role, blocks))
-    _mark_end(sent)
+    _mark_ends(sent)
     return [
         {"role": "user", "content": blocks} if role == "user" else {"role": "assistant", "content": blocks}
         for role, blocks in sent
@@ -122,8 +126,11 @@ def _is_question(message: ModelMessage) -> bool:
     return message.role == "user" and any(isinstance(block, Text | Image) for block in message.content)
 
 
-def _mark_end(sent: "Sequence[tuple[Role, list[Sent]]]") -> None:
-    for _, blocks in sent[-1:]:
+def _mark_ends(sent: "Sequence[tuple[Role, list[Sent]]]") -> None:
+    """Add cache marks to the last message, the user message before it, and the question before it."""
+    earlier = [blocks for role, blocks in sent[:-1] if role == "user"]
+    questions = [blocks for blocks in earlier if blocks[-1]["type"] != "tool_result"]
+    for blocks in (*(blocks for _, blocks in sent[-1:]), *earlier[-1:], *questions[-1:]):
         last = blocks[-1]
         if last["type"] == "text" or last["type"] == "image" or last["type"] == "tool_result":
             last["cache_control"] = _CACHED
