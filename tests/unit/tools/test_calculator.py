@@ -15,7 +15,7 @@ from tests.builders.loops import tool_context
 CONTEXT = tool_context()
 
 
-def answer(expression: str) -> str:
+def answer(expression: str) -> object:
     return CALCULATOR.call({"expression": expression}, CONTEXT)
 
 

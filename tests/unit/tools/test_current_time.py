@@ -8,7 +8,7 @@ from tests.builders.loops import tool_context
 from tests.builders.runtimes import TurnedClock
 
 
-def read(zone: str | None = None, clock: TurnedClock | None = None) -> str:
+def read(zone: str | None = None, clock: TurnedClock | None = None) -> object:
     arguments = {} if zone is None else {"timezone": zone}
     return CURRENT_TIME.call(arguments, tool_context(clock))
 

@@ -13,7 +13,8 @@ from atrium.tools.calculator import CALCULATOR
 from atrium.tools.clock import CURRENT_TIME
 from atrium.tools.done import DONE
 from atrium.tools.model import Tool, ToolRefusal, ToolRetry
-from atrium.tools.registry import BUILT_IN, RESULT_CHARACTERS_MAX, ToolRegistry
+from atrium.tools.output import RESULT_CHARACTERS_MAX
+from atrium.tools.registry import BUILT_IN, ToolRegistry
 from pydantic import BaseModel, ConfigDict, Field
 
 from tests.builders.loops import tool_context
@@ -62,7 +63,7 @@ def test_returns_the_result() -> None:
 def test_reports_an_unknown_tool_with_a_bounded_name() -> None:
     answer = ToolRegistry().call("x" * 5_000, {}, CONTEXT)
     assert answer.is_error
-    assert answer.content.startswith("There is no tool named xxx")
+    assert answer.text.startswith("There is no tool named xxx")
     assert len(answer.content) < 200
 
 
@@ -72,7 +73,7 @@ def test_reports_an_unknown_tool_with_a_bounded_name() -> None:
 def test_explains_wrong_arguments(arguments: dict[str, object]) -> None:
     answer = ToolRegistry([tool(lambda: "never")]).call("probe", arguments, CONTEXT)
     assert answer.is_error
-    assert answer.content.startswith("The arguments are not valid: ")
+    assert answer.text.startswith("The arguments are not valid: ")
     assert next(iter(arguments)) in answer.content
     assert answer.defect is None
 
@@ -107,7 +108,7 @@ def test_times_out_a_hanging_tool() -> None:
 def test_truncates_a_long_result() -> None:
     answer = ToolRegistry([tool(lambda: "x" * 1_000_000)]).call("probe", {}, CONTEXT)
     assert len(answer.content) == RESULT_CHARACTERS_MAX
-    assert answer.content.endswith("[cut: the result was longer]")
+    assert answer.text.endswith("[cut: the result was longer]")
     whole = ToolRegistry([tool(lambda: "x" * RESULT_CHARACTERS_MAX)]).call("probe", {}, CONTEXT)
     assert whole.content == "x" * RESULT_CHARACTERS_MAX
 

@@ -69,4 +69,4 @@ def answer_calls(
 
 
 def result_of(call: ToolUse, answer: ToolAnswer) -> ToolResult:
-    return ToolResult(call.id, answer.content, answer.is_error)
+    return ToolResult(call.id, answer.result, answer.is_error)

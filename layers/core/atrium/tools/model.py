@@ -1,10 +1,13 @@
-"""The tool model: description, arguments, function and failures.
+"""The tool model: description, arguments, function, return values and failures.
+
+A tool returns a string, a JSON value or pydantic model (sent to the model as compact JSON), or a sequence of text and
+image blocks.
 
 A tool fails with `ToolRetry` (wrong arguments; the model should retry) or `ToolRefusal` (the model should not retry).
 Any other exception is a defect: it is logged, and the model receives a tool result that says that the tool failed.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,6 +21,7 @@ type EffectClass = Literal["pure", "idempotent", "effectful"]
 If a worker fails during a call of the last kind, the call is not repeated.
 """
 type ToolPermission = Literal["read", "write", "execute", "admin"]
+type ToolOutput = str | int | float | bool | BaseModel | Mapping[str, object] | Sequence[object] | None
 
 
 class ToolRetry(Exception):
@@ -53,7 +57,7 @@ class Tool[Arguments: BaseModel]:
     description: str
     category: str
     arguments: type[Arguments]
-    run: Callable[[Arguments, ToolContext], str]
+    run: Callable[[Arguments, ToolContext], ToolOutput]
     version: str = "1"
     permission: ToolPermission = "read"
     effect: EffectClass = "pure"
@@ -67,6 +71,6 @@ class Tool[Arguments: BaseModel]:
         schema.pop("title", None)
         return schema
 
-    def call(self, arguments: Mapping[str, Any], context: ToolContext) -> str:
+    def call(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutput:
         """Validate the arguments and run the tool. Raise `pydantic.ValidationError`, `ToolRetry` or `ToolRefusal`."""
         return self.run(self.arguments.model_validate(dict(arguments)), context)

@@ -16,17 +16,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from atrium.kernel.ids import session_of
-from atrium.llm.model import ToolSchema
-from atrium.llm.normalise import clean_text
+from atrium.llm.content import encode_result, text_of
+from atrium.llm.model import ResultContent, ToolSchema
 from atrium.policy.guard import PolicyGuard
 from atrium.tools.calculator import CALCULATOR
 from atrium.tools.clock import CURRENT_TIME
 from atrium.tools.done import DONE
 from atrium.tools.model import EffectClass, Tool, ToolContext, ToolRefusal, ToolRetry
+from atrium.tools.output import bound_text, read_output
 
 BUILT_IN: tuple[Tool[Any], ...] = (CALCULATOR, CURRENT_TIME)
-RESULT_CHARACTERS_MAX = 50_000
-_CUT = "\n[cut: the result was longer]"
 _NAME_SHOWN = 100
 _SCHEMAS_MAX = 256
 AMOUNT = "amount"
@@ -37,9 +36,19 @@ _WITHHELD = "The result was withheld because it looks like a prompt injection ({
 class ToolAnswer:
     """A tool result as it is sent to the model. `defect` is an unexpected exception that the tool raised."""
 
-    content: str
+    result: ResultContent
     is_error: bool
     defect: BaseException | None = None
+
+    @property
+    def content(self) -> str | list[dict[str, Any]]:
+        """Return the result in the format of the API."""
+        return encode_result(self.result)
+
+    @property
+    def text(self) -> str:
+        """Return the text of the result, without images."""
+        return text_of(self.result)
 
 
 class ToolRegistry:
@@ -118,25 +127,18 @@ def _schema(tool: Tool[Any]) -> ToolSchema:
 
 def _answer(tool: Tool[Any], arguments: Mapping[str, Any], context: ToolContext) -> ToolAnswer:
     try:
-        content = tool.call(arguments, context)
+        result = read_output(tool.call(arguments, context))
     except ValidationError as error:
-        return ToolAnswer(_bounded(f"The arguments are not valid: {_problems(error)}"), is_error=True)
+        return ToolAnswer(bound_text(f"The arguments are not valid: {_problems(error)}"), is_error=True)
     except (ToolRetry, ToolRefusal) as error:
-        return ToolAnswer(_bounded(str(error)), is_error=True)
+        return ToolAnswer(bound_text(str(error)), is_error=True)
     except Exception as error:  # noqa: BLE001 - a defect of one tool must not lose the turn
         return ToolAnswer("The tool failed.", is_error=True, defect=error)
-    return ToolAnswer(_bounded(content), is_error=False)
+    return ToolAnswer(result, is_error=False)
 
 
 def _problems(error: ValidationError) -> str:
     return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-
-
-def _bounded(content: str) -> str:
-    content = clean_text(content)
-    if len(content) <= RESULT_CHARACTERS_MAX:
-        return content
-    return content[: RESULT_CHARACTERS_MAX - len(_CUT)] + _CUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,13 +186,13 @@ class GuardedTools(ToolRegistry):
         self._guard.audit.record_tool_call(
             name,
             arguments,
-            result_length=len(answer.content),
+            result_length=len(answer.text),
             is_error=answer.is_error,
             duration_ms=round(seconds * 1000),
             session_id=session_id,
             end_user=context.end_user,
         )
-        signals = self._guard.screen(answer.content, f"tool:{name}", session_id=session_id, end_user=context.end_user)
+        signals = self._guard.screen(answer.text, f"tool:{name}", session_id=session_id, end_user=context.end_user)
         return ToolAnswer(_WITHHELD.format(", ".join(signals)), is_error=True) if signals else answer
 
 
