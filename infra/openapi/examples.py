@@ -54,9 +54,18 @@ class Example:
 
 _PROOF = {"client_id": seeds.CLIENT, "client_secret": seeds.CLIENT_SECRET}
 
+_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
+
 EXAMPLES = {
     "chat": Example({"message": "What is 6*7?"}),
-    "streamChat": Example({"message": "What time is it?"}),
+    "streamChat": Example(
+        {
+            "message": [
+                {"type": "text", "text": "What is in this image?"},
+                {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": _PNG}},
+            ]
+        }
+    ),
     "checkLimits": Example({"message": "What is 6*7?"}),
     "createSession": Example({"title": "Trip to Lisbon", "end_user": "customer-42", "metadata": {"ticket": "T-1001"}}),
     "updateSession": Example({"title": "Mental arithmetic"}),

@@ -100,4 +100,8 @@ def test_bounds_all_images_and_all_text_of_a_result_together() -> None:
     assert blocks[:2] == (large, large)
     assert all(isinstance(block, Text) for block in blocks[2:])
     assert sum(len(block.text) for block in blocks if isinstance(block, Text)) <= RESULT_CHARACTERS_MAX
+    for length in range(RESULT_CHARACTERS_MAX - 40, RESULT_CHARACTERS_MAX + 1):
+        bounded = answer_of([Text("x" * length), Text("y" * 60), Text("z"), image()])
+        assert len(bounded.text.replace("\n", "")) <= RESULT_CHARACTERS_MAX
+        assert bounded.result[-1] == image(), "text that is too long does not remove images"
     assert len(answer_of([Text("")] * (RESULT_BLOCKS_MAX + 1)).result) == RESULT_BLOCKS_MAX

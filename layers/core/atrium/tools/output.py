@@ -20,7 +20,7 @@ def bound_text(text: str, characters_max: int = RESULT_CHARACTERS_MAX) -> str:
     text = clean_text(text)
     if len(text) <= characters_max:
         return text
-    return text[: max(0, characters_max - len(_CUT))] + _CUT
+    return (text[: max(0, characters_max - len(_CUT))] + _CUT)[:characters_max]
 
 
 def read_output(output: ToolOutput) -> ResultContent:
@@ -54,6 +54,6 @@ def _bounded_blocks(blocks: Content) -> Content:
             kept = Text(bound_text(kept.text, characters_left))
             characters_left -= len(kept.text)
         else:
-            break
+            continue
         bounded.append(kept)
     return tuple(bounded)
