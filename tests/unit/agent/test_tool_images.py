@@ -8,7 +8,7 @@ from atrium.llm.content import IMAGE_BYTES_MAX
 from atrium.llm.model import ModelMessage, Text, Thinking, ToolResult, ToolUse
 from atrium.tools.calculator import CALCULATOR
 from atrium.tools.model import ToolOutput
-from atrium.tools.registry import ToolRegistry
+from atrium.tools.registry import MESSAGE_IMAGE_BYTES_MAX, ToolRegistry
 
 from functions.chat.events import EVENT
 from functions.sessions.models import render_message
@@ -51,6 +51,21 @@ def test_a_client_that_reconnects_receives_the_same_events(tenant_env: TenantEnv
     assert tenant_env.replay(run_id_of(events)) == events
     for event in events:
         EVENT.validate_python({"id": event.sequence, "event": event.type, "data": dict(event.data)})
+
+
+def test_bounds_the_images_of_all_results_of_one_answer(tenant_env: TenantEnv) -> None:
+    """More images than fit into one page of messages would make the messages of the session unreadable."""
+    large = image("image/jpeg", size=IMAGE_BYTES_MAX)
+    fitting = MESSAGE_IMAGE_BYTES_MAX // IMAGE_BYTES_MAX
+    tenant_env.tools = ToolRegistry([replace(CALCULATOR, run=lambda _arguments, _context: [Text("a"), large])])
+    tenant_env.model.say(*(calls("calculator", f"call_{at}", expression="1") for at in range(fitting + 2)))
+    tenant_env.talk()
+    blocks = tenant_env.model.requests[1].messages[-1].content
+    results = [block.content for block in blocks if isinstance(block, ToolResult)]
+    assert len(results) == fitting + 2
+    assert results.count((Text("a"), large)) == fitting
+    omitted = Text("[image omitted: it and the images of other results have more than 3000000 bytes]")
+    assert results.count((Text("a"), omitted)) == 2
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from atrium.agent.heartbeat import StopSignal
 from atrium.llm.model import ToolResult, ToolUse
 from atrium.runs.model import LoopEvent, Message, Spend
 from atrium.tools.model import ToolContext
-from atrium.tools.registry import ToolAnswer, ToolRegistry
+from atrium.tools.registry import ImageBudget, ToolAnswer, ToolRegistry
 
 PARALLEL_MAX = 8
 _LOOK_SECONDS = 0.2
@@ -54,6 +54,7 @@ def answer_calls(
 
     if not calls:
         return
+    budget = ImageBudget()
     pool = ThreadPoolExecutor(min(PARALLEL_MAX, len(calls)), thread_name_prefix="tools")
     try:
         waiting: dict[Future[ToolAnswer], int] = {
@@ -61,9 +62,9 @@ def answer_calls(
         }
         while waiting and signal.cause is None:
             for done in wait(waiting, _LOOK_SECONDS, FIRST_COMPLETED).done:
-                yield waiting.pop(done), done.result()
+                yield waiting.pop(done), budget.fit(done.result())
         for late, at in waiting.items():
-            yield at, late.result() if late.done() and not late.cancelled() else STOPPED
+            yield at, budget.fit(late.result()) if late.done() and not late.cancelled() else STOPPED
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 

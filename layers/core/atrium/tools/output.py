@@ -23,6 +23,12 @@ def bound_text(text: str, characters_max: int = RESULT_CHARACTERS_MAX) -> str:
     return (text[: max(0, characters_max - len(_CUT))] + _CUT)[:characters_max]
 
 
+def omit_images(content: Content, reason: str) -> Content:
+    """Return the content with a text instead of each image. `reason` follows "it"."""
+    omitted = Text(_IMAGE_OMITTED.format(reason))
+    return tuple(omitted if isinstance(block, Image) else block for block in content)
+
+
 def read_output(output: ToolOutput) -> ResultContent:
     """Return the content of a tool result: text, compact JSON as text, or text and image blocks.
 

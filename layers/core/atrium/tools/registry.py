@@ -6,7 +6,7 @@ receives a tool result that reports this denial, and can continue without the to
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from queue import Empty, SimpleQueue
@@ -16,16 +16,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from atrium.kernel.ids import session_of
-from atrium.llm.content import encode_result, text_of
-from atrium.llm.model import ResultContent, ToolSchema
+from atrium.llm.content import encode_result, size_of, text_of
+from atrium.llm.model import Image, ResultContent, ToolSchema
 from atrium.policy.guard import PolicyGuard
 from atrium.tools.calculator import CALCULATOR
 from atrium.tools.clock import CURRENT_TIME
 from atrium.tools.done import DONE
 from atrium.tools.model import EffectClass, Tool, ToolContext, ToolRefusal, ToolRetry
-from atrium.tools.output import bound_text, read_output
+from atrium.tools.output import bound_text, omit_images, read_output
 
 BUILT_IN: tuple[Tool[Any], ...] = (CALCULATOR, CURRENT_TIME)
+MESSAGE_IMAGE_BYTES_MAX = 3_000_000
+"""Maximum size of the images of one message. In base64, they fit into a Lambda response of 6 MB."""
 _NAME_SHOWN = 100
 _SCHEMAS_MAX = 256
 AMOUNT = "amount"
@@ -49,6 +51,24 @@ class ToolAnswer:
     def text(self) -> str:
         """Return the text of the result, without images."""
         return text_of(self.result)
+
+
+@dataclass(slots=True)
+class ImageBudget:
+    """Bounds the images of all results of one model answer, because they are stored and shown as one message."""
+
+    bytes_left: int = MESSAGE_IMAGE_BYTES_MAX
+
+    def fit(self, answer: ToolAnswer) -> ToolAnswer:
+        """Return the next result. If its images are too large, they become a text that says so."""
+        if isinstance(answer.result, str):
+            return answer
+        size = sum(size_of(block.data) for block in answer.result if isinstance(block, Image))
+        if size > self.bytes_left:
+            reason = f"and the images of other results have more than {MESSAGE_IMAGE_BYTES_MAX} bytes"
+            return replace(answer, result=omit_images(answer.result, reason))
+        self.bytes_left -= size
+        return answer
 
 
 class ToolRegistry:
