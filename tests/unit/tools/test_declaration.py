@@ -51,7 +51,7 @@ def make_order(
 def call(made: Tool[Any], **arguments: object) -> str:
     answer = ToolRegistry([made]).call(made.name, arguments, CONTEXT)
     assert not answer.is_error, answer
-    return answer.content
+    return answer.text
 
 
 def test_name_description_schema_and_validation_are_those_of_the_function() -> None:
@@ -66,8 +66,8 @@ def test_name_description_schema_and_validation_are_those_of_the_function() -> N
     wrong: list[dict[str, object]] = [{}, {"items": [{"name": "tea", "count": 0}]}, {"items": [], "argument_1": "x"}]
     for arguments in wrong:
         answer = ToolRegistry([made]).call("make_order", arguments, CONTEXT)
-        assert answer.content.startswith("The arguments are not valid: ")
-        assert "argument_" not in answer.content.replace("argument_1: Extra", "")
+        assert answer.text.startswith("The arguments are not valid: ")
+        assert "argument_" not in answer.text.replace("argument_1: Extra", "")
 
 
 def test_options_and_a_description_replace_those_of_the_function() -> None:

@@ -176,7 +176,7 @@ class RunFinalizer:
     def _interrupted(self, run: Run, spend: Spend, now: datetime, failure: AtriumError) -> Outcome:
         stored = list(read_stored(self.runs, run, after=1))
         recorded = StepLog(self.runs, run.id, self.clock).read()
-        progress = recorded.knowing(shown_results(stored)).closed(STOPPED.content)
+        progress = recorded.knowing(shown_results(stored)).closed(STOPPED.text)
         text = unrecorded_text(stored, progress.messages)
         sequencer = Sequencer(stored[-1].sequence if stored else 1)
         tail = tuple(map(sequencer.number, unseen_events(progress.messages, {}, stored)))

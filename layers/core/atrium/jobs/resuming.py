@@ -117,7 +117,7 @@ class _Take:
     def _request(self, progress: Progress) -> TurnRequest:
         """Return the request of the run. Its message was checked when the run began, and is not repeated."""
         return TurnRequest(
-            message="",
+            message=(),
             session_id=self.run.session_id,
             agent_id=self.run.agent_id,
             model=progress.model or self.run.model,

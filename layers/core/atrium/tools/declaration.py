@@ -26,7 +26,6 @@ from typing import Annotated, Any, TypedDict, Unpack, overload
 import docstring_parser
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 from pydantic.errors import PydanticUserError
-from pydantic_core import to_json
 
 from atrium.llm.normalise import is_identifier
 from atrium.tools.dependencies import Dependencies, Function, name_of
@@ -91,10 +90,9 @@ class _FunctionRun:
     dependencies: Dependencies
     fields: Mapping[str, str]
 
-    def __call__(self, arguments: BaseModel, context: ToolContext) -> str:
+    def __call__(self, arguments: BaseModel, context: ToolContext) -> Any:
         given = {name: getattr(arguments, field) for field, name in self.fields.items()}
-        result = self.dependencies.function(**given, **self.dependencies.values(context))
-        return result if isinstance(result, str) else to_json(result).decode()
+        return self.dependencies.function(**given, **self.dependencies.values(context))
 
     def overridden(self, overrides: Mapping[Function, Function]) -> "_FunctionRun":
         return replace(self, dependencies=Dependencies(self.dependencies.function, overrides))
