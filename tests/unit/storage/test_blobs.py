@@ -41,9 +41,12 @@ def test_a_reference_cannot_leave_the_tenants_prefix(blobs: TenantBlobs, referen
 
 
 @pytest.mark.parametrize("tenant", ["", "acme", f"{TENANT}/../x"])
-def test_binding_a_bucket_requires_a_tenant_id(tenant_env: TenantEnv, tenant: str) -> None:
-    with pytest.raises(ValueError, match="not a tenant id"):
-        TenantBlobs(tenant_env.bucket, TenantId(tenant))
+def test_every_call_requires_a_tenant_id(tenant_env: TenantEnv, tenant: str) -> None:
+    blobs = TenantBlobs(tenant_env.bucket, TenantId(tenant))
+    calls = (lambda: blobs.get("x"), lambda: blobs.put("x", b""), lambda: blobs.delete("x"), blobs.erase_some)
+    for call in calls:
+        with pytest.raises(ValueError, match="not a tenant id"):
+            call()
 
 
 def test_a_bucket_that_is_slow_is_unavailable(blobs: TenantBlobs, tenant_env: TenantEnv) -> None:

@@ -143,6 +143,14 @@ def test_prefix_after_and_filter(table: TenantTable) -> None:
     assert sorts(filtered.items) == ["011"]
 
 
+def test_returns_only_the_wanted_attributes(table: TenantTable) -> None:
+    fill(table, 4)
+    page = table.query(Query("THINGS", attributes=("number", "missing"), limit=3))
+    assert [item.keys() for item in page.items] == [{"pk", "sk", "number"}] * 3
+    assert page.position is not None
+    assert sorts(table.query(Query("THINGS", attributes=("number",), position=page.position)).items) == ["003"]
+
+
 def test_a_filtered_page_may_be_empty_and_still_have_a_next_one(table: TenantTable) -> None:
     fill(table, 4)
     page = table.query(Query("THINGS", where="#number = :n", values={"n": 3}, limit=2))

@@ -154,6 +154,6 @@ def test_uses_tenant_sessions_only_if_configured(monkeypatch: pytest.MonkeyPatch
         runtime = Runtime(Settings.read(environment))
         clients = [runtime.tenant_table(tenant)._client for tenant in (TENANT, OTHER_TENANT, TENANT)]
         assert (len(set(map(id, clients))), clients[0] is runtime.table.client) == ((2, False) if role else (1, True))
-        bucket = runtime.tenant_blobs(TENANT)._bucket
+        bucket = runtime.tenant_blobs(TENANT).bucket
         assert (bucket.may_list, bucket.client is runtime.bucket.client) == ((False, False) if role else (True, True))
         assert runtime.platform_table._client is runtime.table.client

@@ -37,20 +37,24 @@ class Bucket:
     may_list: bool = True
 
 
+@dataclass(frozen=True, slots=True)
 class TenantBlobs:
     """Reads and writes one tenant's blobs. References are relative to the tenant's prefix."""
 
-    def __init__(self, bucket: Bucket, tenant_id: TenantId) -> None:
-        if not is_id(tenant_id, "ten"):
+    bucket: Bucket
+    tenant_id: TenantId
+
+    @property
+    def _prefix(self) -> str:
+        if not is_id(self.tenant_id, "ten"):
             raise ValueError("not a tenant id")
-        self._bucket = bucket
-        self._prefix = f"tenants/{tenant_id}/"
+        return f"tenants/{self.tenant_id}/"
 
     def put(self, reference: str, content: bytes, *, content_type: str = "application/json") -> None:
         """Store the content of a blob. Existing content under the same reference is replaced."""
         with translated():
-            self._bucket.client.put_object(
-                Bucket=self._bucket.name, Key=self._path(reference), Body=content, ContentType=content_type
+            self.bucket.client.put_object(
+                Bucket=self.bucket.name, Key=self._path(reference), Body=content, ContentType=content_type
             )
 
     def get(self, reference: str) -> bytes:
@@ -58,9 +62,9 @@ class TenantBlobs:
         path = self._path(reference)
         try:
             with translated():
-                return self._bucket.client.get_object(Bucket=self._bucket.name, Key=path)["Body"].read()
+                return self.bucket.client.get_object(Bucket=self.bucket.name, Key=path)["Body"].read()
         except ClientError as error:
-            gone = {"NoSuchKey"} if self._bucket.may_list else {"NoSuchKey", "AccessDenied"}
+            gone = {"NoSuchKey"} if self.bucket.may_list else {"NoSuchKey", "AccessDenied"}
             if error.response.get("Error", {}).get("Code") in gone:
                 raise BlobGone(reference) from error
             raise
@@ -68,7 +72,7 @@ class TenantBlobs:
     def delete(self, reference: str) -> None:
         """Delete a blob. Idempotent."""
         with translated():
-            self._bucket.client.delete_object(Bucket=self._bucket.name, Key=self._path(reference))
+            self.bucket.client.delete_object(Bucket=self.bucket.name, Key=self._path(reference))
 
     def erase_some(self) -> tuple[int, bool]:
         """Delete up to `ERASED_MAX` object versions and delete markers of the tenant.
@@ -76,7 +80,7 @@ class TenantBlobs:
         Returns the number of deleted versions and markers, and whether the prefix is now empty. Costs at most two S3
         calls. Raises `Unavailable` if S3 could not delete some versions; the other versions are deleted.
         """
-        client, name = self._bucket.client, self._bucket.name
+        client, name = self.bucket.client, self.bucket.name
         with translated():
             page = client.list_object_versions(Bucket=name, Prefix=self._prefix, MaxKeys=ERASED_MAX)
             found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]

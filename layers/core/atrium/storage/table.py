@@ -107,7 +107,7 @@ class Query:
 
     At most one of `prefix`, `after` and `between` restricts the sort key: it must begin with `prefix`, be greater than
     `after`, or be in the inclusive range `between`. DynamoDB applies the filter `where` after the read, so a page may
-    have fewer than `limit` items although there is a next page.
+    have fewer than `limit` items although there is a next page. With `attributes`, only these attributes are returned.
     """
 
     partition: str
@@ -120,6 +120,7 @@ class Query:
     position: Position | None = None
     where: str = ""
     values: Mapping[str, Any] = field(default_factory=dict)
+    attributes: tuple[str, ...] = ()
 
 
 def query_arguments(query: Query, partition: str, start: Wire | None) -> Wire:
@@ -127,6 +128,7 @@ def query_arguments(query: Query, partition: str, start: Wire | None) -> Wire:
     hash_name, sort_name = (f"{query.index}pk", f"{query.index}sk") if query.index else ("pk", "sk")
     condition = f"#{hash_name} = :partition"
     values: dict[str, Any] = {"partition": partition, **query.values}
+    projection = ", ".join(f"#{name}" for name in ("pk", "sk", *query.attributes)) if query.attributes else ""
     if query.prefix:
         condition += f" AND begins_with(#{sort_name}, :prefix)"
         values["prefix"] = query.prefix
@@ -140,8 +142,10 @@ def query_arguments(query: Query, partition: str, start: Wire | None) -> Wire:
         "KeyConditionExpression": condition,
         "ScanIndexForward": not query.newest_first,
         "Limit": query.limit,
-        **expression_arguments(condition, query.where, values=values),
+        **expression_arguments(condition, query.where, projection, values=values),
     }
+    if projection:
+        arguments["ProjectionExpression"] = projection
     if query.index:
         arguments["IndexName"] = query.index
     else:
