@@ -7,6 +7,8 @@ from atrium.agent.model import MAX_ITERATIONS_DEFAULT, MAX_ITERATIONS_MAX, MAX_T
 from atrium.agent.service import AgentService, AgentView
 from atrium.agent.store import AgentStore
 from atrium.bootstrap import Runtime
+from atrium.context.conversation import HISTORY_MESSAGES_MAX, HISTORY_TOKENS_MAX
+from atrium.context.profiles import MESSAGES_KEPT
 from atrium.http.dependencies import BaseUrlDep, PageDep, RuntimeDep, TenantDep, require
 from atrium.http.fields import NOT_BLANK, OrNone, UniqueName
 from atrium.http.idempotency import IdempotentRoute
@@ -54,7 +56,15 @@ class AgentFields(StrictModel):
     require_done_tool: bool = False
     """Whether a turn ends only when the model calls the tool `done`. Default false."""
     compaction_profile: Profile | None = None
-    """Profile for shortening long conversations. Null or absent: no profile. The value is stored but not used yet."""
+    """Profile by which older messages are summarised: before a model call would exceed 75 % to 85 % of the two limits
+    below. Null or absent: no summaries; the oldest messages are left out.
+    """
+    max_history_messages: Annotated[int, Field(ge=MESSAGES_KEPT, le=HISTORY_MESSAGES_MAX)] = HISTORY_MESSAGES_MAX
+    """Maximum messages of earlier turns in a model call, 10 to 100. Default 100."""
+    max_history_tokens: Annotated[int, Field(ge=1_000, le=1_000_000)] = HISTORY_TOKENS_MAX
+    """Maximum estimated tokens of a model call, besides system prompt, tools and user message, 1,000 to 1,000,000.
+    Default 100,000. The model's context window less `max_tokens` also applies.
+    """
     limits: SubjectLimits = Field(default_factory=dict)
     """Limits of the agent, in addition to the tenant's limits. An update replaces all limits. Default: empty."""
     fallback_models: Annotated[list[ModelId], Field(max_length=FALLBACKS_MAX)] = Field(default_factory=list)
@@ -113,7 +123,11 @@ class AgentAnswer(StrictModel):
     require_done_tool: bool
     """Whether a turn ends only when the model calls the tool `done`."""
     compaction_profile: str | None
-    """Profile for shortening long conversations. Null if there is no profile."""
+    """Profile by which older messages are summarised. Null: older messages are left out."""
+    max_history_messages: int
+    """Maximum messages of earlier turns in a model call."""
+    max_history_tokens: int
+    """Maximum estimated tokens of a model call, besides system prompt, tools and user message."""
     limits: ShownLimits
     """Limits of the agent by name. Absent limits are not set."""
     fallback_models: list[str]
@@ -230,6 +244,8 @@ def _render(view: AgentView) -> AgentAnswer:
         max_iterations=agent.max_iterations,
         require_done_tool=agent.require_done_tool,
         compaction_profile=agent.compaction_profile,
+        max_history_messages=agent.max_history_messages,
+        max_history_tokens=agent.max_history_tokens,
         limits=show_limits(agent.limits),
         fallback_models=list(agent.fallback_models),
         fallback_text=agent.fallback_text or None,

@@ -27,6 +27,8 @@ def test_an_agent_is_created_with_its_defaults(api_env: ApiEnv) -> None:
         "max_iterations": 20,
         "require_done_tool": False,
         "compaction_profile": None,
+        "max_history_messages": 100,
+        "max_history_tokens": 100_000,
         "limits": {},
         "fallback_models": [],
         "fallback_text": None,
@@ -50,6 +52,8 @@ def test_creates_an_agent_with_all_fields(api_env: ApiEnv) -> None:
         "max_iterations": 100,
         "require_done_tool": True,
         "compaction_profile": "coding",
+        "max_history_messages": 10,
+        "max_history_tokens": 1_000_000,
         "is_default": True,
     }
     agent = api_env.admin_as().post("/v1/agents", json=body).json()

@@ -134,7 +134,7 @@ def test_an_agent_without_tools_continues_a_session_with_tools(api_env: ApiEnv, 
     assert "calculator" not in {tool["name"] for tool in sent["tools"]}
 
 
-def test_a_turn_of_fifty_rounds_is_shown_to_the_next(api_env: ApiEnv, upstream: Upstream) -> None:
+def test_the_last_100_messages_of_a_turn_are_shown_to_the_next(api_env: ApiEnv, upstream: Upstream) -> None:
     admin = api_env.admin_as(ADMIN)
     (agent,) = admin.get("/v1/agents").json()["data"]
     assert admin.patch(f"/v1/agents/{agent['id']}", json={"max_iterations": 60}).status_code == 200
@@ -144,7 +144,7 @@ def test_a_turn_of_fifty_rounds_is_shown_to_the_next(api_env: ApiEnv, upstream: 
     assert body["iterations"] == 51
     assert len(upstream.requests[-1]["messages"]) == 1 + 2 * 50, "the model sees its own rounds"
     assert_goes_on(api_env, body["session_id"])
-    assert len(upstream.requests[-1]["messages"]) == 1 + 2 * 50 + 2
+    assert len(upstream.requests[-1]["messages"]) == 100 + 1, "the oldest of 51 rounds is left out"
 
 
 @pytest.mark.parametrize("status", [429, 529])

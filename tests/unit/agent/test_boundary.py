@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import httpx2
 import pytest
-from atrium.agent.context import as_model_messages
 from atrium.agent.loop import AgentLoop
+from atrium.context.conversation import as_model_messages
 from atrium.kernel.errors import ModelFailed
 from atrium.llm.model import Usage
 from atrium.runs.items import (
@@ -107,7 +107,7 @@ def answers(draw: st.DrawFn) -> list[Any]:
 def converse(bench: LoopBench, upstream: Upstream, *messages: Message) -> tuple[AgentLoop, list[LoopEvent], bool]:
     """Run an agent loop with these messages as history. Return the loop, its events, and whether the model failed."""
     loop = bench.loop()
-    loop.loop_input = replace(loop.loop_input, history=as_model_messages(messages))
+    loop.loop_input = replace(loop.loop_input, history=tuple(as_model_messages(messages)))
     told: list[tuple[int, str]] = []
 
     def handle(request: httpx2.Request) -> httpx2.Response:

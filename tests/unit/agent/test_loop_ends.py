@@ -1,8 +1,7 @@
 """The end of the loop: every tool call has a result, and every model call has a price."""
 
 import pytest
-from atrium.agent.context import as_model_messages
-from atrium.agent.loop import REFUSAL, AgentLoop
+from atrium.agent.loop import REFUSAL, AgentLoop, build_request
 from atrium.llm.model import StopReason, Text, ToolResult, ToolUse, Usage
 from atrium.runs.model import answer_text
 from atrium.tools.done import DONE, REMINDER
@@ -168,8 +167,8 @@ def test_messages_can_be_shown_to_a_model_again(bench: LoopBench) -> None:
     bench.model.say("A", calls("calculator", "a", expression="1"), calls("nothing", "b"))
     loop = bench.loop()
     run(loop)
-    messages = as_model_messages(loop.messages, before=loop.loop_input.history)
-    assert [message.role for message in messages] == ["user", "assistant", "user", "assistant"]
+    messages = build_request(loop.loop_input, loop.messages).messages
+    assert [message.role for message in messages] == ["user", "assistant", "user", "assistant", "user"]
     assert [type(block) for block in messages[1].content] == [Text, ToolUse, ToolUse]
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from atrium.runs.model import RUN_LEASE_SECONDS, Outcome, Spend
+from atrium.runs.model import RUN_LEASE_SECONDS, Outcome, Spend, Summary
 from atrium.runs.store import RunStore
 
 from tests.builders.records import build_outcome, build_run
@@ -37,6 +37,13 @@ def test_a_run_ends_once(runs: RunStore) -> None:
     assert runs.end(run.id, first, at=NOON)
     assert not runs.end(run.id, second, at=NOON)
     assert runs.get(run.id) == run.ended(first, NOON)
+
+
+def test_stores_the_summary_of_a_run(runs: RunStore) -> None:
+    run, outcome = build_run(), build_outcome("answer", summary=Summary("They talked. \u00e9", "01M", 4))
+    runs.open(run)
+    assert runs.end(run.id, outcome, at=NOON)
+    assert runs.get(run.id) == run.ended(outcome, NOON)
 
 
 def test_distinguishes_equal_outcomes_of_one_moment(runs: RunStore) -> None:

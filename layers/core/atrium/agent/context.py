@@ -1,15 +1,16 @@
 """Reads the context of a turn: tenant, agent, session, history and admission items."""
 
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from typing import Any
 
 from atrium.agent.model import AgentConfig, TurnRequest
 from atrium.agent.store import AgentStore, read_agent
+from atrium.context.conversation import RecentRuns
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import (
     ModelNotAllowed,
@@ -19,16 +20,12 @@ from atrium.kernel.errors import (
     invalid_field,
     list_valid,
 )  # fmt: skip
-from atrium.kernel.ids import AgentId, SessionId, TenantId, is_id, own_ulid
-from atrium.kernel.pagination import PageRequest
-from atrium.llm import model as llm
+from atrium.kernel.ids import AgentId, SessionId, TenantId, is_id
 from atrium.llm.catalogue import MODELS, NANOS_PER_USD, ModelInfo, find_model
 from atrium.policy.guard import PolicyGuard
 from atrium.quotas.item import AdmissionItem
 from atrium.quotas.limits import principal_place, principal_scope, read_limits, tenant_limits
 from atrium.quotas.model import TENANT, ScopeLimits
-from atrium.runs.items import encode_blocks
-from atrium.runs.model import Message, Run
 from atrium.runs.store import RunStore
 from atrium.sessions.model import Session
 from atrium.sessions.store import SessionStore, read_session
@@ -39,10 +36,6 @@ from atrium.tenants.context import TenantContext
 from atrium.tenants.plans import PLANS, PlanName
 
 type DefaultAgents = MutableMapping[TenantId, AgentId]
-TOKENS_MAX = 100_000
-RUNS_READ = 50
-_BYTES_PER_TOKEN = 4
-_CUT = "[cut: the beginning is left out]\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +84,12 @@ def read_limited(
 
 @dataclass(frozen=True, slots=True)
 class TurnContext:
-    """The data of a turn, after the permission checks. `runs` has the newest run first, `scopes` the tenant last."""
+    """The data of a turn, after the permission checks. `scopes` has the tenant last."""
 
     agent: AgentConfig
     model: ModelInfo
     session: Session | None
-    runs: tuple[Run, ...]
+    runs: RecentRuns
     scopes: tuple[ScopeLimits, ...]
     items: Mapping[str, AdmissionItem]
     fallbacks: tuple[ModelInfo, ...] = ()
@@ -129,7 +122,7 @@ class TurnContextReader:
         history = _readers().submit(self.read_history, session_id) if session_id else None
         place = [keys.session(session_id)] if session_id else []
         read = read_limited(self.context, self.agents.table, self.clock, guess, *place)
-        runs = history.result() if history else ()
+        runs = history.result() if history else RecentRuns(self.runs)
         session = self._session(read.found.get(place[0])) if place else None
         if session_id and session is None:
             raise NotFound("Session not found.")
@@ -158,9 +151,8 @@ class TurnContextReader:
         is_visible = session.owner == self.context.owner or self.context.principal.sees_all
         return session if is_visible else None
 
-    def read_history(self, session_id: SessionId) -> tuple[Run, ...]:
-        page = PageRequest(RUNS_READ)
-        return tuple(self.runs.list_by_session(session_id, page, newest_first=True).items)
+    def read_history(self, session_id: SessionId) -> RecentRuns:
+        return RecentRuns.read(self.runs, session_id)
 
     def _admit_model(self, agent: AgentConfig, request: TurnRequest) -> ModelInfo:
         """Return the turn's model if the plan and the policies allow it for the caller. A rejected model is audited."""
@@ -230,10 +222,9 @@ def checked_ids(request: TurnRequest) -> tuple[AgentId | None, SessionId | None]
     return agent_id, SessionId(request.session_id) if request.session_id else None
 
 
-def _is_fresh(session: Session, runs: tuple[Run, ...]) -> bool:
+def _is_fresh(session: Session, runs: RecentRuns) -> bool:
     """Return whether the history includes the end of the session's last turn."""
-    newest = own_ulid(runs[0].id) if runs else ""
-    return session.turn is not None or (newest == session.last_run_ulid and not (runs and runs[0].is_open))
+    return session.turn is not None or runs.newest_ended == session.last_run_ulid
 
 
 def texts_of(message: llm.Content) -> list[str]:
@@ -261,55 +252,3 @@ def check_model(
 
 def _models_of(plan: PlanName) -> list[str]:
     return [model.id for model in MODELS.values() if model.size in PLANS[plan].models]
-
-
-def select_history(runs_newest_first: Sequence[Run]) -> tuple[Message, ...]:
-    """Return the messages of the newest turns that fit into the token budget, oldest first, with at least one turn.
-
-    Turns are not split, so every tool call has its result. If the newest turn alone is too long, it is shortened.
-    Turns without an answer are omitted, or the model would also answer their questions. 4 bytes count as a token.
-    """
-    chosen: list[tuple[Message, ...]] = []
-    tokens = 0
-    for run in runs_newest_first:
-        if not _was_answered(run):
-            continue
-        messages = run.messages if chosen else _fitted(run)
-        tokens += _estimate(messages)
-        if tokens > TOKENS_MAX and chosen:
-            break
-        chosen.append(messages)
-    return tuple(message for messages in reversed(chosen) for message in messages)
-
-
-def _fitted(run: Run) -> tuple[Message, ...]:
-    """Return a turn's messages. If the turn is too large, return its question and the end of the assistant's text."""
-    if _estimate(run.messages) <= TOKENS_MAX:
-        return run.messages
-    last = next(message for message in reversed(run.messages) if message.role == "assistant")
-    said = "\n\n".join(message.text for message in run.messages if message.role == "assistant" and message.text)
-    kept = said.encode(errors="replace")[-TOKENS_MAX * _BYTES_PER_TOKEN // 2 :].decode(errors="ignore")
-    text = kept if len(kept) == len(said) else _CUT + kept
-    return run.question, replace(last, content=(llm.Text(text),))
-
-
-def as_model_messages(
-    messages: Iterable[Message], before: Sequence[llm.ModelMessage] = ()
-) -> tuple[llm.ModelMessage, ...]:
-    """Convert messages to model messages and append them to `before`. Messages of the same role are merged."""
-    merged = list(before)
-    for message in messages:
-        role: llm.Role = "assistant" if message.role == "assistant" else "user"
-        if merged and merged[-1].role == role:
-            merged[-1] = llm.ModelMessage(role, merged[-1].content + message.content)
-        else:
-            merged.append(llm.ModelMessage(role, message.content))
-    return tuple(merged)
-
-
-def _was_answered(run: Run) -> bool:
-    return any(message.role == "assistant" for message in run.messages)
-
-
-def _estimate(messages: Iterable[Message]) -> int:
-    return sum(len(str(encode_blocks(each.content)).encode(errors="replace")) for each in messages) // _BYTES_PER_TOKEN

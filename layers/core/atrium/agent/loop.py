@@ -10,8 +10,9 @@ from typing import Literal
 
 from atrium.agent.admission import Allowance, AllowanceStop
 from atrium.agent.calls import CUT_OFF, INTERRUPTED, STOPPED, Resumption, answer_calls, result_of
-from atrium.agent.context import as_model_messages
 from atrium.agent.heartbeat import StopCause, StopSignal
+from atrium.context.compaction import plan_compaction
+from atrium.context.conversation import Conversation, as_model_messages
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import AtriumError, CircuitOpen, ModelFailed, ModelTimeout
 from atrium.kernel.ids import mint_message_id
@@ -44,7 +45,7 @@ _GRACE_SECONDS = 5.0  # the turn's deadline must end a call before the provider'
 
 @dataclass(frozen=True, slots=True)
 class LoopInput:
-    """The input of the agent loop. `history` ends with the user's message.
+    """The input of the agent loop. `history` ends with the user's message, `conversation` is what came before.
 
     `fallbacks` are tried if `model` fails. If all fail, `fallback_text` is the answer; with "" the error is raised.
     """
@@ -61,6 +62,7 @@ class LoopInput:
     fallbacks: tuple[str, ...] = ()
     fallback_text: str = ""
     approvals: frozenset[str] = frozenset()
+    conversation: Conversation = field(default_factory=Conversation)
 
 
 @dataclass(slots=True)
@@ -111,8 +113,8 @@ class AgentLoop:
             if self.stop_reason is None and self.iterations >= self.loop_input.max_iterations:
                 self.stop_reason = "max_iterations"
             if self.stop_reason is None:
-                request = build_request(self.loop_input, self.messages)
-                granted = self.allowance.grant(request, self.spend)
+                request = self._next_request()
+                granted = self.signal.cause or self.allowance.grant(request, self.spend)
                 if isinstance(granted, int):
                     yield from self._step(replace(request, max_tokens=granted))
                 else:
@@ -155,7 +157,7 @@ class AgentLoop:
             return
         elif goes_on and any(self._can_be_made(call) and call.name == DONE.name for call in calls):
             self.stop_reason = "done"
-        elif not goes_on:
+        elif not goes_on and not self._tighten(completed):
             self._end(completed.stop_reason)
 
     def _can_be_made(self, call: llm.ToolUse) -> bool:
@@ -197,6 +199,39 @@ class AgentLoop:
         if completed is None and self.signal.cause is None:
             raise ModelFailed(internal="the stream ended without completing")
         return completed
+
+    def _next_request(self) -> llm.ModelRequest:
+        """Return the next request, within its limits. Above the threshold, older messages are summarised first."""
+        own, conversation = as_model_messages(self.messages), self.loop_input.conversation
+        if conversation.compaction is not None:
+            plan = plan_compaction(conversation, own, self.loop_input.model, self.loop_input.fallbacks)
+            conversation = conversation if plan is None else plan.apply(self._summarise(plan.request))
+        self.loop_input = replace(self.loop_input, conversation=conversation.fitted(own))
+        return build_request(self.loop_input, self.messages)
+
+    def _summarise(self, request: llm.ModelRequest) -> llm.Completed | None:
+        """Make the model call of a compaction. Return None if it is not allowed, is stopped or fails."""
+        granted = self.allowance.grant(request, self.spend)
+        if not isinstance(granted, int):
+            return None
+        stream = self.provider.open(replace(request, max_tokens=granted), deadline_seconds=self._remaining_seconds())
+        self._used = (self._used[0], stream)
+        try:
+            with self.signal.closing(stream):
+                return next((event for event in stream if isinstance(event, llm.Completed)), None)
+        except MODEL_FAILURES:
+            return None
+        finally:
+            self._used = (self._priced(self._used[0], stream), None)
+
+    def _tighten(self, completed: llm.Completed) -> bool:
+        """If the provider rejected the prompt as too long, halve the limit once. Return whether this was done."""
+        if completed.stop_reason != "context_overflow" or completed.content:
+            return False
+        tightened = self.loop_input.conversation.tighten(as_model_messages(self.messages))
+        if tightened is not None:
+            self.loop_input = replace(self.loop_input, conversation=tightened)
+        return tightened is not None
 
     def _keep_model(self, answered: str) -> None:
         """Use the model that answered for all further iterations."""
@@ -323,7 +358,7 @@ def build_request(loop_input: LoopInput, messages: Sequence[Message] = ()) -> ll
         llm.ModelRequest(
             model=loop_input.model,
             system=loop_input.system,
-            messages=as_model_messages(messages, before=loop_input.history),
+            messages=loop_input.conversation.messages(loop_input.history, as_model_messages(messages)),
             tools=loop_input.tools.schemas(),
             max_tokens=loop_input.max_tokens,
             temperature=loop_input.temperature,

@@ -6,11 +6,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
+from atrium.context.conversation import HISTORY_MESSAGES_MAX, HISTORY_TOKENS_MAX
+from atrium.context.profiles import CompactionProfile
 from atrium.kernel.ids import AgentId
 from atrium.llm.model import Content
 from atrium.tenants.plans import PLANS
-
-type CompactionProfile = Literal["customer_service", "coding", "data_analysis"]
 
 MAX_TOKENS_DEFAULT = 4_096
 MAX_ITERATIONS_DEFAULT = 20
@@ -45,6 +45,8 @@ class AgentConfig:
     max_iterations: int = MAX_ITERATIONS_DEFAULT
     require_done_tool: bool = False
     compaction_profile: CompactionProfile | None = None
+    max_history_messages: int = HISTORY_MESSAGES_MAX
+    max_history_tokens: int = HISTORY_TOKENS_MAX
     knowledge: tuple[str, ...] = ()
     limits: Mapping[str, Any] = field(default_factory=dict)
     fallback_models: tuple[str, ...] = ()

@@ -7,16 +7,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from atrium.agent.admission import RunAllowance, RunBudget, TurnAdmission
-from atrium.agent.context import TurnContext, TurnContextReader, as_model_messages, select_history, texts_of
+from atrium.agent.context import TurnContext, TurnContextReader, texts_of
 from atrium.agent.finalizing import OPENING_GRACE_SECONDS, RunFinalizer
 from atrium.agent.loop import LoopInput, build_request
 from atrium.agent.model import MAX_SECONDS_DEFAULT, AgentConfig, OnBusy, TurnRequest
+from atrium.context.conversation import Conversation, RecentRuns, as_model_messages, open_conversation, outputs_kept
+from atrium.context.profiles import PROFILES
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import ConditionFailed, LimitReached, NotFound, SessionBusy, Unavailable
 from atrium.kernel.ids import RunId, mint_message_id, mint_run_id, own_ulid, read_time
 from atrium.kernel.texts import clean
 from atrium.llm.catalogue import ModelInfo
-from atrium.llm.model import ModelProvider
+from atrium.llm.model import ModelProvider, ModelRequest
+from atrium.llm.tokens import estimate_prompt_tokens
 from atrium.quotas.model import Admitted, Rejected
 from atrium.runs.model import RUN_LEASE_SECONDS, Message, Run
 from atrium.runs.store import RunStore
@@ -43,12 +46,12 @@ class TurnPlan:
     tools: ToolRegistry
     fallbacks: tuple[ModelInfo, ...] = ()
 
-    def loop_input(self, run: Run, runs: tuple[Run, ...], context: ToolContext) -> LoopInput:
-        """Return the input of the loop. `runs` are the session's earlier runs, newest first."""
-        return LoopInput(
+    def loop_input(self, run: Run, runs: RecentRuns, context: ToolContext) -> LoopInput:
+        """Return the input of the loop. `runs` are the session's earlier runs."""
+        loop_input = LoopInput(
             model=self.model.id,
             system=self.agent.system_prompt,
-            history=as_model_messages((*select_history(runs), run.question)),
+            history=tuple(as_model_messages((run.question,))),
             max_tokens=min(self.agent.max_tokens, self.model.output_tokens_max),
             temperature=float(self.agent.temperature) if self.agent.temperature is not None else None,
             tools=self.tools,
@@ -58,6 +61,18 @@ class TurnPlan:
             fallbacks=tuple(model.id for model in self.fallbacks),
             fallback_text=self.agent.fallback_text,
             approvals=frozenset(self.agent.require_approval) | self.tools.approvals,
+        )
+        return replace(loop_input, conversation=open_conversation(runs, self._limits(build_request(loop_input))))
+
+    def _limits(self, alone: ModelRequest) -> Conversation:
+        """Return the limits of the earlier messages. `alone` is a request without such messages."""
+        window = min(model.context_tokens for model in (self.model, *self.fallbacks))
+        left = window - alone.max_tokens - estimate_prompt_tokens(alone)
+        return Conversation(
+            messages_max=self.agent.max_history_messages,
+            tokens_max=max(0, min(self.agent.max_history_tokens, left)),
+            compaction=PROFILES[self.agent.compaction_profile] if self.agent.compaction_profile else None,
+            ephemeral=outputs_kept(self.tools.tools),
         )
 
 
@@ -130,7 +145,7 @@ class TurnStarter:
         """Admit a turn, then record its run and session. The sweeper deletes a run whose session was not recorded."""
         self.admission.require_message(read, 0)
         run = self._run(request, read, run_id, self.clock())
-        started = self._admit(run, read, plan, (), new_session=True)
+        started = self._admit(run, read, plan, read.runs, new_session=True)
         with self._undone(started.run, new_session=True):
             self.runs.open(started.run)
             self.sessions.create(self._session(request, read, started.run))
@@ -154,7 +169,7 @@ class TurnStarter:
             session = read.session or session
 
     def _admit(
-        self, run: Run, read: TurnContext, plan: TurnPlan, runs: tuple[Run, ...], *, new_session: bool
+        self, run: Run, read: TurnContext, plan: TurnPlan, runs: RecentRuns, *, new_session: bool
     ) -> StartedTurn:
         loop_input = self.loop_input(plan, run, runs)
         asked = self.admission.request_of(run.id, build_request(loop_input), plan.budget, new_session=new_session)
@@ -203,7 +218,7 @@ class TurnStarter:
                 self.finalizer.undo(run, new_session=new_session)
             raise
 
-    def loop_input(self, plan: TurnPlan, run: Run, runs: tuple[Run, ...]) -> LoopInput:
+    def loop_input(self, plan: TurnPlan, run: Run, runs: RecentRuns) -> LoopInput:
         return plan.loop_input(run, runs, ToolContext(self.context.tenant_id, run.id, self.clock, run.end_user))
 
     def _session(self, request: TurnRequest, read: TurnContext, run: Run) -> Session:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from atrium.agent.model import AgentConfig
+from atrium.context.conversation import HISTORY_MESSAGES_MAX, HISTORY_TOKENS_MAX
 from atrium.kernel.clock import format_time, parse_time
 from atrium.kernel.errors import Conflict, NotFound
 from atrium.kernel.ids import AgentId
@@ -128,6 +129,8 @@ def _item(agent: AgentConfig) -> dict[str, Any]:
         "max_iterations": agent.max_iterations,
         "require_done_tool": agent.require_done_tool,
         "compaction_profile": agent.compaction_profile,
+        "max_history_messages": agent.max_history_messages,
+        "max_history_tokens": agent.max_history_tokens,
         "knowledge": list(agent.knowledge),
         "limits": dict(agent.limits),
         "fallback_models": list(agent.fallback_models) or None,
@@ -153,6 +156,8 @@ def read_agent(item: Mapping[str, Any]) -> AgentConfig:
         max_iterations=item["max_iterations"],
         require_done_tool=item["require_done_tool"],
         compaction_profile=item.get("compaction_profile"),
+        max_history_messages=item.get("max_history_messages", HISTORY_MESSAGES_MAX),
+        max_history_tokens=item.get("max_history_tokens", HISTORY_TOKENS_MAX),
         knowledge=tuple(item["knowledge"]),
         limits=item["limits"],
         fallback_models=tuple(item.get("fallback_models", ())),

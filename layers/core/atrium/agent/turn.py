@@ -159,6 +159,7 @@ class Turn:
             degraded=loop.degraded,
             model=loop.loop_input.model,
             swept=self.run.epoch > 0,
+            summary=loop.loop_input.conversation.own_summary,
             error=RunError.of(failure) if failure else None,
         )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from atrium.llm.catalogue import ModelInfo
-from atrium.llm.model import Block, Image, ModelRequest, Text, Thinking, ToolResult, ToolUse, Usage
+from atrium.llm.model import Block, Image, ModelMessage, ModelRequest, Text, Thinking, ToolResult, ToolUse, Usage
 
 BYTES_PER_TOKEN = 3  # an estimate for prose in any language; used only if the provider has not counted
 IMAGE_TOKENS_MAX = 92 * 92
@@ -33,9 +33,12 @@ def bound_tokens(request: ModelRequest) -> int:
         total += _TOOLS_TOKENS
     for tool in request.tools:
         total += _FRAME_TOKENS + _bytes(tool.name) + _bytes(tool.description) + _json_bytes(tool.input_schema)
-    for message in request.messages:
-        total += _FRAME_TOKENS + sum(map(_bound_block, message.content))
-    return total
+    return total + sum(map(bound_message, request.messages))
+
+
+def bound_message(message: ModelMessage) -> int:
+    """Return an upper bound for the tokens of one message of a prompt."""
+    return _FRAME_TOKENS + sum(map(_bound_block, message.content))
 
 
 def estimate_prompt_tokens(request: ModelRequest) -> int:

@@ -8,6 +8,7 @@ also saves write units (1 kB each), because an answer and its events contain the
 import json
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, assert_never, get_args
 
@@ -18,7 +19,7 @@ from atrium.llm.content import decode_image, encode_image, encode_result
 from atrium.llm.model import Block, Image, ResultContent, Text, Thinking, ToolResult, ToolUse, Usage
 from atrium.llm.normalise import DEPTH_MAX, clean_arguments, clean_json, clean_text
 from atrium.quotas.model import Reservation
-from atrium.runs.model import Message, MessageRole, Outcome, Run, RunError, RunEvent, Spend
+from atrium.runs.model import Message, MessageRole, Outcome, Run, RunError, RunEvent, Spend, Summary
 from atrium.storage import keys
 from atrium.storage.blobs import INLINE_BYTES_MAX, TenantBlobs
 
@@ -28,6 +29,7 @@ _HASH_CHARACTERS = 16
 _REFERENCE = "_ref"
 _EVENT_DEPTH_MAX = DEPTH_MAX + 1  # the arguments of a tool call are a field of its event
 _HALF_PAIRS = "replace"  # a model's JSON may contain unpaired surrogates, which UTF-8 cannot encode
+_JSON = json.JSONDecoder(parse_constant=lambda _name: None)
 UNREADABLE = "[content that this version cannot read]"
 
 
@@ -73,6 +75,7 @@ def outcome_content(outcome: Outcome) -> dict[str, Any]:
     return {
         "messages": [encode_message(message) for message in outcome.messages],
         "tail": encode_events(outcome.tail),
+        **({"summary": asdict(outcome.summary)} if outcome.summary else {}),
     }
 
 
@@ -171,8 +174,15 @@ def _read_outcome(item: Mapping[str, Any], blobs: TenantBlobs) -> Outcome | None
         error=_read_error(item),
         degraded=bool(item.get("degraded")),
         swept=bool(item.get("swept")),
+        summary=read_summary(content),
         mark=item.get("mark", ""),
     )
+
+
+def read_summary(content: Mapping[str, Any]) -> Summary | None:
+    """Return the summary in an outcome's payload, or None."""
+    data = content.get("summary")
+    return Summary(clean_text(data["text"]), data["through"], data["partial"]) if data else None
 
 
 def pack(content: object) -> bytes:
@@ -181,7 +191,7 @@ def pack(content: object) -> bytes:
 
 def unpack(raw: bytes) -> Any:
     """Decompress and parse content. `NaN` and infinite numbers, which are not valid JSON, become null."""
-    return json.loads(zlib.decompress(raw), parse_constant=lambda _name: None)
+    return _JSON.decode(zlib.decompress(raw).decode())
 
 
 def store_payload(blobs: TenantBlobs, name: str, reference: str, content: object) -> dict[str, Any]:

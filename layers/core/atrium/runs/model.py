@@ -166,11 +166,25 @@ def _describe(piece: LoopEvent) -> tuple[str, dict[str, Any]]:
 
 
 @dataclass(frozen=True, slots=True)
+class Summary:
+    """A summary of a session's older messages, written by a model.
+
+    It covers all runs whose ULID is at most `through`, and the first `partial` messages after the question of the next
+    answered run.
+    """
+
+    text: str
+    through: str = ""
+    partial: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The result of an ended run. `tail` contains the events that are not stored in a batch.
 
     `swept` means that the run was taken over because its worker failed. The client may then have received events that
     were not stored. `mark` identifies an outcome, so that a repeated commit can be recognised.
+    `summary` is the last summary that the run made.
     """
 
     status: RunStatus
@@ -184,6 +198,7 @@ class Outcome:
     degraded: bool = False
     model: str = ""
     swept: bool = False
+    summary: Summary | None = None
     mark: str = field(default_factory=lambda: token_hex(8))
 
 

@@ -51,6 +51,8 @@ class Tool[Arguments: BaseModel]:
     """A tool of the registry. `timeout_seconds` limits one call; `calls_per_minute` is its rate limit.
 
     If `requires_approval`, a run waits before each call until a person approves it.
+    A model request contains only the newest `ephemeral` outputs of the tool, and a short text instead of older outputs.
+    None means the default of the category (`atrium.context.history`).
     """
 
     name: str
@@ -64,6 +66,7 @@ class Tool[Arguments: BaseModel]:
     timeout_seconds: int = 30
     calls_per_minute: int = 100
     requires_approval: bool = False
+    ephemeral: int | None = None
 
     def input_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of the arguments."""
