@@ -6,12 +6,14 @@ from datetime import timedelta
 from typing import Any, cast
 
 from atrium.context.conversation import Conversation, PastTurn, RecentRuns, as_model_messages
+from atrium.kernel.ids import own_ulid
 from atrium.kernel.pagination import Page
 from atrium.llm.model import ModelMessage, ModelRequest, Thinking, ToolResult, ToolUse, Usage
 from atrium.llm.tokens import bound_tokens
 from atrium.runs.items import outcome_content, pack, question_content
 from atrium.runs.model import Message, Run, Summary
 from atrium.runs.store import RunStore
+from atrium.storage import keys
 
 from tests.builders.records import build_message, build_outcome, build_run
 from tests.builders.runtimes import NOON
@@ -45,14 +47,14 @@ def recent(runs: Iterable[Run]) -> RecentRuns:
     items: list[dict[str, Any]] = []
     for run in runs:
         outcome = {"outcome": pack(outcome_content(run.outcome))} if run.outcome else {}
-        items.append({"id": run.id, "question": pack(question_content(run)), **outcome})
+        items.append({"sk": keys.run(run.id).sort, "question": pack(question_content(run)), **outcome})
     return RecentRuns(RunStore(cast("Any", None), cast("Any", None)), None, Page(items, None))
 
 
 def past(number: int, messages: Sequence[Message]) -> PastTurn:
     """Build a turn whose question is its number."""
     run = build_run(at=NOON + timedelta(seconds=number))
-    return PastTurn(run.id, tuple(as_model_messages([build_message("user", f"q{number}"), *messages])))
+    return PastTurn(own_ulid(run.id), tuple(as_model_messages([build_message("user", f"q{number}"), *messages])))
 
 
 def texts(conversation: Conversation) -> list[str]:

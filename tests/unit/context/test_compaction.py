@@ -10,7 +10,6 @@ from atrium.agent.loop import AgentLoop
 from atrium.context.conversation import SUMMARY_HEADING, Conversation, PastTurn
 from atrium.context.profiles import PROFILES
 from atrium.kernel.errors import ModelFailed, ModelTimeout
-from atrium.kernel.ids import own_ulid
 from atrium.llm.catalogue import price
 from atrium.llm.model import ModelRequest, Text, Thinking, ToolResult, Usage
 from atrium.llm.tokens import bound_tokens
@@ -59,7 +58,7 @@ def test_older_messages_are_replaced_by_a_summary(bench: LoopBench) -> None:
     assert text_of(sent.messages[0]).startswith(SUMMARY_HEADING + "They talked.")
     assert len(sent.messages) == 11
     summary = loop.loop_input.conversation.own_summary
-    assert summary == Summary("They talked.", own_ulid(earlier[24].run_id))
+    assert summary == Summary("They talked.", earlier[24].ulid)
     assert (loop.text, loop.iterations, len(loop.messages)) == ("Hello.", 1, 1)
 
 

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from atrium.agent.loop import build_request
 from atrium.agent.model import AgentConfig, RunLimits
 from atrium.context.conversation import SUMMARY_HEADING
 from atrium.context.profiles import PROFILES, CompactionProfile
+from atrium.kernel.errors import ModelFailed
 from atrium.kernel.ids import SessionId, own_ulid
 from atrium.llm.model import ModelRequest
 from atrium.llm.tokens import estimate_prompt_tokens
@@ -131,6 +133,26 @@ def test_a_run_with_a_cost_limit_ends_at_it_with_its_summaries(tenant_env: Tenan
     assert 5_000_000 < entry.cost_nanos <= 10_000_000
     assert events[-2].data["cost_usd"] == f"{entry.cost_nanos / 1e9:.6f}"
     assert tenant_env.run_of(events).spend.cost_nanos == entry.cost_nanos
+
+
+def test_reads_further_pages_if_the_newest_runs_have_no_answer(tenant_env: TenantEnv) -> None:
+    configure(tenant_env)
+    session_id = tenant_env.open_session()
+    tenant_env.talk("old question", session_id=session_id)
+    for _ in range(51):
+        tenant_env.model.say(ModelFailed(retryable=False))
+        assert tenant_env.talk(session_id=session_id)[-1].type == "error"
+    tenant_env.talk("now", session_id=session_id)
+    assert [text_of(each) for each in tenant_env.model.requests[-1].messages] == ["old question", "Hello.", "now"]
+
+
+def test_the_history_leaves_room_for_the_longest_answer(tenant_env: TenantEnv) -> None:
+    configure(tenant_env, max_history_tokens=1_000_000, max_tokens=128_000)
+    turn = tenant_env.begin("now")
+    room = turn.loop.loop_input.conversation.tokens_max
+    request = build_request(turn.loop.loop_input)
+    assert room + request.max_tokens + estimate_prompt_tokens(request) == 1_000_000
+    list(turn.events())
 
 
 def test_reads_one_page_of_a_long_session(tenant_env: TenantEnv) -> None:

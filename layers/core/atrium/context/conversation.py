@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from atrium.context.profiles import MESSAGES_KEPT, CompactionConfig
-from atrium.kernel.ids import RunId, SessionId, own_ulid
+from atrium.kernel.ids import SessionId
 from atrium.kernel.pagination import Page
 from atrium.llm.model import Block, ModelMessage, Text, Thinking, ToolResult, ToolUse
 from atrium.llm.tokens import BYTES_PER_TOKEN, bound_message
@@ -23,19 +23,23 @@ EPHEMERAL_OUTPUTS: Mapping[str, int] = {"screenshot": 2, "dom": 3, "file_read": 
 """Numbers of outputs that stay in a request, by the category of a tool that sets no other number."""
 SUMMARY_HEADING = "Summary of the earlier messages of this conversation, written by a model:\n\n"
 OMITTED = "[This output is omitted, because newer outputs of this tool exist.]"
+_RUN = "RUN#"
 _CUT = "[cut: the beginning is left out]\n"
 _RUNS_PER_PAGE = 50
 _PAGES_MAX = 4
 _BLOCK_BYTES_MIN = 64
 _TRIMMED_TO = 0.8  # within a run, so that the next requests have the same beginning, which the provider has cached
-_ATTRIBUTES = ("id", "question", "question_ref", "outcome", "outcome_ref")
+_ATTRIBUTES = ("question", "question_ref", "outcome", "outcome_ref")
 
 
 @dataclass(frozen=True, slots=True)
 class PastTurn:
-    """An answered turn of the session. `messages` begins with the question. `left_out` rounds' messages follow it."""
+    """An answered turn of the session, with the ULID of its run.
 
-    run_id: RunId
+    `messages` begins with the question. The first `left_out` messages after the question were removed.
+    """
+
+    ulid: str
     messages: tuple[ModelMessage, ...]
     left_out: int = 0
 
@@ -58,7 +62,7 @@ class RecentRuns:
         """Read the newest runs, or the page that follows `after`. Strongly consistent."""
         query = Query(
             keys.session(session_id).partition,
-            prefix="RUN#",
+            prefix=_RUN,
             newest_first=True,
             limit=_RUNS_PER_PAGE,
             position=after.position if after else None,
@@ -70,7 +74,7 @@ class RecentRuns:
     def newest_ended(self) -> str:
         """Return the ULID of the newest run, or "" if there is no run or it has not ended."""
         newest = next(iter(self.page.items), {})
-        return own_ulid(newest["id"]) if "outcome" in newest or "outcome_ref" in newest else ""
+        return _ulid(newest) if "outcome" in newest or "outcome_ref" in newest else ""
 
     def answered(self) -> Iterator[tuple[PastTurn, Summary | None]]:
         """Yield the turns that have an answer, with the summary that their run made. At most 200 runs are read."""
@@ -93,7 +97,7 @@ class RecentRuns:
         except BlobGone:  # the session is being deleted
             return None
         messages = (_decode_message(each) for each in (question["message"], *outcome["messages"]))
-        return PastTurn(RunId(item["id"]), tuple(messages)), read_summary(outcome)
+        return PastTurn(_ulid(item), tuple(messages)), read_summary(outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +172,7 @@ class Conversation:
         spare = sum(len(turn.messages) for turn in self.turns) + len(own) - self.own_left_out - kept
         first = self.turns[0] if self.turns else None
         if first and len(first.messages) <= spare:
-            return first.messages, replace(self, turns=self.turns[1:], through=own_ulid(first.run_id))
+            return first.messages, replace(self, turns=self.turns[1:], through=first.ulid)
         rounds = first.messages[1:] if first else own[self.own_left_out :]
         count = next((at for at, each in enumerate(rounds) if at and each.role == "assistant"), len(rounds))
         if not 0 < count <= spare or (first and count == len(rounds)):
@@ -192,7 +196,7 @@ def open_conversation(runs: RecentRuns, limits: Conversation) -> Conversation:
     turns: list[PastTurn] = []
     summary, left, count, size, is_complete = None, dict(limits.ephemeral), 0, 0, False
     for turn, made in runs.answered():
-        if summary is not None and own_ulid(turn.run_id) <= summary.through:
+        if summary is not None and turn.ulid <= summary.through:
             is_complete = True
             break
         summary = summary or made
@@ -207,7 +211,8 @@ def open_conversation(runs: RecentRuns, limits: Conversation) -> Conversation:
         turns[-1] = turns[-1].without(summary.partial)
     through = summary.through if summary else ""
     found = replace(limits, turns=tuple(reversed(turns)), summary=summary, through=through)
-    return found if limits.compaction else found.fitted()
+    is_within = count <= limits.messages_max and size <= limits.tokens_max * BYTES_PER_TOKEN  # without a summary
+    return found if limits.compaction or (is_within and summary is None) else found.fitted()
 
 
 def outputs_kept(tools: Iterable[Tool[Any]]) -> dict[str, int]:
@@ -248,6 +253,10 @@ def cut_text(text: str, bytes_max: int) -> str:
 def count_tokens(messages: Iterable[ModelMessage]) -> int:
     """Return the estimated tokens of messages."""
     return -(-sum(map(bound_message, messages)) // BYTES_PER_TOKEN)
+
+
+def _ulid(item: Mapping[str, Any]) -> str:
+    return str(item["sk"]).removeprefix(_RUN)
 
 
 def _decode_message(data: Mapping[str, Any]) -> ModelMessage:
