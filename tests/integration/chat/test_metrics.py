@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.builders.api_env import ApiEnv, say, stream, wait_until
+from tests.builders.api_env import ADMIN, ApiEnv, say, stream, wait_until
 from tests.integration.chat.test_fallback import HAIKU, SONNET, make_agent
 
 pytestmark = pytest.mark.loopback
@@ -85,3 +85,15 @@ def test_a_rejected_call_is_not_a_run(api_env: ApiEnv, lines: Lines) -> None:
     assert say(api_env.chat_as(), "").status_code == 422
     assert say(api_env.chat_as(), "Hi", session_id="ses_01k6r5m2x8f3v9q4w7t1y0z5ab").status_code == 404
     assert lines(0) == []
+
+
+def test_the_call_that_makes_a_summary_is_a_complete_model_call(api_env: ApiEnv, lines: Lines) -> None:
+    fields = {"name": "long", "model": HAIKU, "compaction_profile": "coding", "max_history_tokens": 1_000}
+    agent, client = api_env.admin_as(ADMIN).post("/v1/agents", json=fields).json()["id"], api_env.chat_as()
+    session = None
+    for number in range(9):
+        session = say(client, f"{number} " + "m" * 300, session_id=session, agent_id=agent).json()["session_id"]
+    sent = api_env.sent_bodies()
+    found = [line for line in lines(len(sent) + 9) if line["message"] == "model call"]
+    assert len(found) == len(sent) > 9
+    assert not any(line["interrupted"] or line["error"] for line in found)

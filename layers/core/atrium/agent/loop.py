@@ -218,7 +218,8 @@ class AgentLoop:
         self._used = (self._used[0], stream)
         try:
             with self.signal.closing(stream):
-                return next((event for event in stream if isinstance(event, llm.Completed)), None)
+                completed = [event for event in stream if isinstance(event, llm.Completed)]  # to the end of the stream
+            return completed[-1] if completed else None
         except MODEL_FAILURES:
             return None
         finally:
