@@ -15,6 +15,7 @@ from atrium.context.conversation import (
     outputs_kept,
 )
 from atrium.context.profiles import MESSAGES_KEPT, PROFILES, CompactionProfile
+from atrium.llm.content import text_of
 from atrium.llm.model import Completed, ModelMessage, Text, Thinking, ToolResult, ToolUse
 from atrium.runs.model import Message
 from hypothesis import given
@@ -155,7 +156,9 @@ def test_thinking_is_sent_back_if_nothing_changed() -> None:
 
 
 def results(messages: Sequence[ModelMessage]) -> list[str]:
-    return [block.content for message in messages for block in message.content if isinstance(block, ToolResult)]
+    return [
+        text_of(block.content) for message in messages for block in message.content if isinstance(block, ToolResult)
+    ]
 
 
 def test_only_the_newest_outputs_of_an_ephemeral_tool_are_sent() -> None:

@@ -22,6 +22,7 @@ from atrium.kernel.errors import (
 )  # fmt: skip
 from atrium.kernel.ids import AgentId, SessionId, TenantId, is_id
 from atrium.llm.catalogue import MODELS, NANOS_PER_USD, ModelInfo, find_model
+from atrium.llm.content import texts_of
 from atrium.policy.guard import PolicyGuard
 from atrium.quotas.item import AdmissionItem
 from atrium.quotas.limits import principal_place, principal_scope, read_limits, tenant_limits
@@ -225,10 +226,6 @@ def checked_ids(request: TurnRequest) -> tuple[AgentId | None, SessionId | None]
 def _is_fresh(session: Session, runs: RecentRuns) -> bool:
     """Return whether the history includes the end of the session's last turn."""
     return session.turn is not None or runs.newest_ended == session.last_run_ulid
-
-
-def texts_of(message: llm.Content) -> list[str]:
-    return [block.text for block in message if isinstance(block, llm.Text)]
 
 
 def check_model(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from atrium.agent.admission import RunAllowance, RunBudget, TurnAdmission
-from atrium.agent.context import TurnContext, TurnContextReader, texts_of
+from atrium.agent.context import TurnContext, TurnContextReader
 from atrium.agent.finalizing import OPENING_GRACE_SECONDS, RunFinalizer
 from atrium.agent.loop import LoopInput, build_request
 from atrium.agent.model import MAX_SECONDS_DEFAULT, AgentConfig, OnBusy, TurnRequest
@@ -18,6 +18,7 @@ from atrium.kernel.errors import ConditionFailed, LimitReached, NotFound, Sessio
 from atrium.kernel.ids import RunId, mint_message_id, mint_run_id, own_ulid, read_time
 from atrium.kernel.texts import clean
 from atrium.llm.catalogue import ModelInfo
+from atrium.llm.content import texts_of
 from atrium.llm.model import ModelProvider, ModelRequest
 from atrium.llm.tokens import estimate_prompt_tokens
 from atrium.quotas.model import Admitted, Rejected

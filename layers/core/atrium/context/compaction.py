@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from atrium.context.conversation import Conversation, count_tokens, cut_text
-from atrium.llm.model import Completed, ModelMessage, ModelRequest, Text, Thinking, ToolResult, ToolUse
+from atrium.llm.content import text_of
+from atrium.llm.model import Completed, Image, ModelMessage, ModelRequest, Text, Thinking, ToolResult, ToolUse
 from atrium.llm.tokens import BYTES_PER_TOKEN
 from atrium.runs.model import Summary
 
@@ -82,6 +83,8 @@ def _lines(messages: Sequence[ModelMessage]) -> Iterator[str]:
                     shown = json.dumps(arguments, ensure_ascii=False, default=dict)
                     yield f"assistant calls {name}: {cut_text(shown, _BLOCK_BYTES_MAX)}"
                 case ToolResult(content=content):
-                    yield f"tool result: {cut_text(content, _BLOCK_BYTES_MAX)}"
+                    yield f"tool result: {cut_text(text_of(content), _BLOCK_BYTES_MAX)}"
+                case Image():
+                    yield f"{message.role}: [image]"
                 case Thinking():
                     continue

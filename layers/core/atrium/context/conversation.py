@@ -7,6 +7,7 @@ from typing import Any
 from atrium.context.profiles import MESSAGES_KEPT, CompactionConfig
 from atrium.kernel.ids import SessionId
 from atrium.kernel.pagination import Page
+from atrium.llm.content import text_of
 from atrium.llm.model import Block, ModelMessage, Text, Thinking, ToolResult, ToolUse
 from atrium.llm.tokens import BYTES_PER_TOKEN, bound_message
 from atrium.runs.items import decode_blocks, load_payload, read_summary
@@ -283,8 +284,8 @@ def _shortened_block(block: Block, bytes_max: int) -> Block:
     match block:
         case Text(text):
             return Text(cut_text(text, bytes_max))
-        case ToolResult(content=content):
-            return replace(block, content=cut_text(content, bytes_max))
+        case ToolResult(content=content) if bound_message(ModelMessage("user", (block,))) > bytes_max:
+            return replace(block, content=cut_text(text_of(content), bytes_max))
         case ToolUse() if bound_message(ModelMessage("assistant", (block,))) > bytes_max:
             return replace(block, input={})
         case _:

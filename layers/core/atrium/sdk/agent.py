@@ -11,10 +11,10 @@ from decimal import Decimal
 from typing import Any
 
 from atrium.agent.admission import AllowanceStop, RunBudget, estimate_call
-from atrium.agent.context import as_model_messages
 from atrium.agent.heartbeat import StopSignal
 from atrium.agent.loop import AgentLoop, LoopInput, LoopStop
 from atrium.agent.model import MAX_ITERATIONS_DEFAULT, MAX_ITERATIONS_MAX, MAX_SECONDS_DEFAULT, MAX_TOKENS_DEFAULT
+from atrium.context.conversation import as_model_messages
 from atrium.kernel.clock import Clock, read_clock
 from atrium.kernel.errors import ModelTimeout, SessionBusy, invalid_field, list_valid
 from atrium.kernel.ids import TenantId, mint_run_id, mint_session_id
