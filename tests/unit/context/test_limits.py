@@ -15,7 +15,6 @@ from atrium.context.conversation import (
     outputs_kept,
 )
 from atrium.context.profiles import MESSAGES_KEPT, PROFILES, CompactionProfile
-from atrium.llm.content import text_of
 from atrium.llm.model import Completed, ModelMessage, Text, Thinking, ToolResult, ToolUse
 from atrium.runs.model import Message
 from hypothesis import given
@@ -155,10 +154,8 @@ def test_thinking_is_sent_back_if_nothing_changed() -> None:
     assert len([b for m in found.messages((), own)[-6:] for b in m.content if isinstance(b, Thinking)]) == 3
 
 
-def results(messages: Sequence[ModelMessage]) -> list[str]:
-    return [
-        text_of(block.content) for message in messages for block in message.content if isinstance(block, ToolResult)
-    ]
+def results(messages: Sequence[ModelMessage]) -> list[object]:
+    return [block.content for message in messages for block in message.content if isinstance(block, ToolResult)]
 
 
 def test_only_the_newest_outputs_of_an_ephemeral_tool_are_sent() -> None:

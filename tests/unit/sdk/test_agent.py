@@ -201,3 +201,24 @@ def test_repairs_a_loaded_history(model: ScriptedModel) -> None:
     agent = agent_of(model)
     agent.load_history([ModelMessage("assistant", (calls("calculator", expression="1"),))])
     assert agent.query("Hi") == "Hello."  # the scripted model asserts that the request is valid
+
+
+def test_older_messages_are_summarised_once(model: ScriptedModel) -> None:
+    turns = [
+        [ModelMessage("user", (Text(f"q{at}"),)), ModelMessage("assistant", (Text("x" * 15_000),))] for at in range(20)
+    ]
+    config = sdk.CompactionConfig("what was asked", threshold=0.5)
+    agent = agent_of(model, compaction=config)
+    agent.load_history([message for turn in turns for message in turn])
+    model.say("They asked q0 to q14.")
+    model.say("First.")
+    model.say("Second.")
+    assert [agent.query("a"), agent.query("b")] == ["First.", "Second."]
+    summarising, first, second = model.requests
+    assert "what was asked" in str(summarising)
+    for request in (first, second):
+        assert "They asked q0 to q14." in str(request.messages[0])
+        assert "q19" in str(request.messages)
+    assert len(second.messages) == len(first.messages) + 2
+    assert len(agent.messages) == 44, "the history is whole"
+    assert agent.get_usage().tokens.output_tokens == 3 * USED.output_tokens

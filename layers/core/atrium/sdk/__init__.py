@@ -7,6 +7,7 @@ It is for people who build and test agents, tools and model adapters. infra/docs
 packages of the domain must not import it.
 """
 
+from atrium.context.profiles import CompactionConfig
 from atrium.runs.model import TextEvent, ThinkingEvent, ToolCallEvent, ToolResultEvent
 from atrium.sdk.agent import Agent, AgentEvent, AgentUsage, FinalResponseEvent, anthropic_provider
 from atrium.tools.declaration import tool
@@ -17,6 +18,7 @@ __all__ = [
     "Agent",
     "AgentEvent",
     "AgentUsage",
+    "CompactionConfig",
     "Depends",
     "FinalResponseEvent",
     "TextEvent",

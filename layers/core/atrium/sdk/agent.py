@@ -4,22 +4,25 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 from atrium.agent.admission import AllowanceStop, RunBudget, estimate_call
 from atrium.agent.heartbeat import StopSignal
-from atrium.agent.loop import AgentLoop, LoopInput, LoopStop
+from atrium.agent.loop import AgentLoop, LoopInput, LoopStop, build_request
 from atrium.agent.model import MAX_ITERATIONS_DEFAULT, MAX_ITERATIONS_MAX, MAX_SECONDS_DEFAULT, MAX_TOKENS_DEFAULT
-from atrium.context.conversation import as_model_messages
+from atrium.context.conversation import HISTORY_TOKENS_MAX, Conversation, PastTurn, as_model_messages, outputs_kept
+from atrium.context.profiles import CompactionConfig
 from atrium.kernel.clock import Clock, read_clock
 from atrium.kernel.errors import ModelTimeout, SessionBusy, invalid_field, list_valid
 from atrium.kernel.ids import TenantId, mint_run_id, mint_session_id
 from atrium.llm.catalogue import MODELS, NANOS_PER_USD, find_model, to_nanos
-from atrium.llm.model import ModelMessage, ModelProvider, ModelRequest, Text, Usage
+from atrium.llm.model import ModelMessage, ModelProvider, ModelRequest, Text, ToolResult, Usage
+from atrium.llm.tokens import estimate_prompt_tokens
 from atrium.quotas.model import Estimate
 from atrium.runs.model import LoopEvent, Spend, ToolResultEvent
 from atrium.tools.declaration import override_dependencies
@@ -72,8 +75,9 @@ class Agent:
     """A conversation with a model. One query may run at a time.
 
     `max_tokens` limits one answer of the model. The other limits apply to each query: when one is reached, the query
-    ends with this stop reason. `max_run_tokens` counts prompts and answers. `dependency_overrides` replaces the
-    functions named in `Depends`. Raises `ValidationFailed` for invalid arguments.
+    ends with this stop reason. `max_run_tokens` counts prompts and answers. With `compaction`, the model summarises
+    messages that exceed the limits of the context; without it, they are left out (`atrium.context`).
+    `dependency_overrides` replaces the functions named in `Depends`. Raises `ValidationFailed` for invalid arguments.
     """
 
     def __init__(
@@ -89,6 +93,7 @@ class Agent:
         max_run_tokens: int | None = None,
         max_cost_usd: Decimal | None = None,
         require_done_tool: bool = False,
+        compaction: CompactionConfig | None = None,
         dependency_overrides: Mapping[Function, Function] | None = None,
         clock: Clock = read_clock,
     ) -> None:
@@ -107,6 +112,9 @@ class Agent:
         self._model, self._provider, self._system, self._clock = model, provider, system_prompt, clock
         self._max_tokens, self._require_done_tool = max_tokens, require_done_tool
         self._messages: tuple[ModelMessage, ...] = ()
+        self._window = found.context_tokens
+        self._limits = Conversation(compaction=compaction, ephemeral=outputs_kept(self._tools.tools))
+        self._conversation = self._limits
         self._spend = Spend()
         self._busy = threading.Lock()
 
@@ -119,6 +127,7 @@ class Agent:
         """Replace the history. Raise `SessionBusy` while a query runs."""
         with self._reserved():
             self._messages = tuple(messages)
+            self._conversation = replace(self._limits, turns=tuple(_turns(self._messages)))
 
     def clear_history(self) -> None:
         """Remove all messages. The usage stays. Raise `SessionBusy` while a query runs."""
@@ -144,7 +153,7 @@ class Agent:
             raise invalid_field("message", "must not be empty")
         with self._reserved():
             question = ModelMessage("user", (Text(message),))
-            loop = self._make_loop((*self._messages, question))
+            loop = self._make_loop(question)
             try:
                 yield from _run(loop, self._budget.max_seconds)
             finally:
@@ -162,12 +171,12 @@ class Agent:
         finally:
             self._busy.release()
 
-    def _make_loop(self, history: tuple[ModelMessage, ...]) -> AgentLoop:
+    def _make_loop(self, question: ModelMessage) -> AgentLoop:
         now = self._clock()
         loop_input = LoopInput(
             model=self._model,
             system=self._system,
-            history=history,
+            history=(question,),
             max_tokens=self._max_tokens,
             temperature=None,
             tools=self._tools,
@@ -175,6 +184,9 @@ class Agent:
             max_iterations=self._budget.max_iterations,
             require_done_tool=self._require_done_tool,
         )
+        room = self._window - self._max_tokens - estimate_prompt_tokens(build_request(loop_input))
+        limits = replace(self._conversation, tokens_max=max(0, min(HISTORY_TOKENS_MAX, room)))
+        loop_input = replace(loop_input, conversation=limits)
         deadline = time.monotonic() + self._budget.max_seconds
         allowance = BudgetAllowance(self._budget, self._clock)
         return AgentLoop(loop_input, allowance, self._provider, StopSignal(), self._clock, deadline)
@@ -182,10 +194,24 @@ class Agent:
     def _keep(self, question: ModelMessage, loop: AgentLoop) -> None:
         """Add the messages and the usage of a query. Without an answer, a model would answer the question later."""
         if any(message.role == "assistant" for message in loop.messages):
-            self._messages = as_model_messages(loop.messages, before=(*self._messages, question))
+            turn, sent = (question, *as_model_messages(loop.messages)), loop.loop_input.conversation
+            self._messages = (*self._messages, *turn)
+            last = PastTurn(f"{len(self._messages):026}", turn).without(sent.own_left_out)
+            self._conversation = replace(self._limits, turns=(*sent.turns, last), summary=sent.summary)
         before, used = self._spend, loop.spend
         tool_calls = Counter(before.tool_calls) + Counter(used.tool_calls)
         self._spend = Spend(before.tokens + used.tokens, tool_calls, before.cost_nanos + used.cost_nanos)
+
+
+def _turns(messages: Sequence[ModelMessage]) -> Iterator[PastTurn]:
+    """Yield the turns of a history. A turn begins with a user's message that has no tool results."""
+    begins = [at for at, each in enumerate(messages) if at == 0 or (each.role == "user" and not _has_results(each))]
+    for begin, end in pairwise([*begins, len(messages)]):
+        yield PastTurn(f"{end:026}", tuple(messages[begin:end]))
+
+
+def _has_results(message: ModelMessage) -> bool:
+    return any(isinstance(block, ToolResult) for block in message.content)
 
 
 def anthropic_provider(api_key: str, *, base_url: str = "") -> ModelProvider:
