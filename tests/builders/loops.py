@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from atrium.agent.admission import RunBudget
 from atrium.agent.heartbeat import StopSignal
 from atrium.agent.loop import AgentLoop, LoopInput
 from atrium.kernel.clock import Clock
@@ -13,6 +12,7 @@ from atrium.llm.model import ModelMessage, Text
 from atrium.runs.model import (
     ApprovalRequiredEvent,
     LoopEvent,
+    RunBudget,
     TextEvent,
     ThinkingEvent,
     ToolCallEvent,

@@ -214,8 +214,8 @@ def test_an_answer_that_ends_after_each_event(
     assert thinking == "Let me see." * steps + deltas(ANSWER[:sent], "thinking")
 
     (entry,) = entries_of(api_env, session_id)
-    assert (entry.status, entry.tool_calls) == ("failed", {"calculator": 1, "current_time": 1} if steps else {})
-    assert entry.tokens.input_tokens == 9 * (steps + 1)
+    made = {"calculator": 1, "current_time": 1} if steps else {}
+    assert (entry.status, entry.tool_calls, entry.tokens.input_tokens) == ("failed", made, 9 * (steps + 1))
     written = text + deltas(ANSWER[:sent], "thinking") + deltas(ANSWER[:sent], "partial_json")
     reported = 40 if sent == len(ANSWER) - 1 else max(1, math.ceil(len(written) / 3))
     assert entry.tokens.output_tokens == 40 * steps + reported

@@ -11,7 +11,6 @@ from functools import cached_property
 from typing import Any
 
 import pytest
-from atrium.agent.calls import INTERRUPTED, UNKNOWN
 from atrium.agent.finalizing import OPENING_GRACE_SECONDS, RESUME_SECONDS, TAKEOVERS_MAX
 from atrium.agent.turn import TurnService
 from atrium.jobs.resuming import RunResumer
@@ -22,7 +21,7 @@ from atrium.llm.model import ModelRequest, ToolResult, ToolUse
 from atrium.quotas.model import SLOT_LEASE_SECONDS
 from atrium.runs.items import unpack
 from atrium.runs.model import RUN_LEASE_SECONDS, Run, RunEvent, answer_text
-from atrium.runs.steps import StepLog
+from atrium.runs.steps import INTERRUPTED, UNKNOWN, StepLog
 from atrium.storage import keys
 from atrium.storage.writes import EXISTS, Update
 from atrium.tools.model import EffectClass, Tool, ToolContext

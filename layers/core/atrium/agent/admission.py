@@ -25,10 +25,9 @@ from atrium.quotas.model import (
 )
 from atrium.quotas.responses import full_session, limit_error
 from atrium.quotas.service import QuotaService
-from atrium.runs.model import Spend
+from atrium.runs.model import BudgetStop, RunBudget, Spend
 from atrium.runs.store import RunStore
 
-type BudgetStop = Literal["max_iterations", "max_cost", "max_run_tokens"]
 type AllowanceStop = BudgetStop | Literal["quota_exceeded", "lost"]
 
 _PRICED_FOR = timedelta(minutes=15)
@@ -45,24 +44,6 @@ class Allowance(Protocol):
     def refuse_tool(self) -> str | None:
         """Count a tool call. Return None, or a message for the model if the call is not allowed."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class RunBudget:
-    """The limits of one run; None means no limit. `max_tokens` counts prompts (cached tokens included) and answers."""
-
-    max_iterations: int
-    max_seconds: int
-    max_cost_nanos: int | None = None
-    max_tokens: int | None = None
-
-    def fit(self, estimate: Estimate, spend: Spend) -> Estimate | BudgetStop:
-        """Return the estimate with the longest answer that fits the budget, or the reason why none fits."""
-        tokens_left = None if self.max_tokens is None else self.max_tokens - spend.total_tokens
-        cost_left = None if self.max_cost_nanos is None else self.max_cost_nanos - spend.cost_nanos
-        if estimate.fitted(tokens_left, None) is None:
-            return "max_run_tokens"
-        return estimate.fitted(tokens_left, cost_left) or "max_cost"
 
 
 def estimate_call(request: ModelRequest, now: datetime) -> Estimate:

@@ -3,11 +3,10 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from atrium.agent.heartbeat import StopSignal
 from atrium.llm.model import ToolResult, ToolUse
-from atrium.runs.model import LoopEvent, Message, Spend
 from atrium.tools.model import ToolContext
 from atrium.tools.registry import ImageBudget, ToolAnswer, ToolRegistry
 
@@ -15,31 +14,7 @@ PARALLEL_MAX = 8
 _LOOK_SECONDS = 0.2
 
 STOPPED = ToolAnswer("The run was stopped before this tool had answered.", is_error=True)
-INTERRUPTED = "Your last answer was interrupted. Continue it; do not repeat what it says."
-UNKNOWN = (
-    "The outcome of this call is unknown, because the worker failed while the tool ran. The call may have had its "
-    "effect. Check this before you repeat the call."
-)
 CUT_OFF = ToolAnswer("Not called: the answer ended before its tool calls were complete.", is_error=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Resumption:
-    """The state of a run that another worker left.
-
-    `calls` are the tool calls of the last message. Of these, `made` are made, possibly again, and all others have a
-    result in `results`. `unseen` are the events of recorded messages and results that are not stored. `text` was
-    streamed, but not recorded.
-    """
-
-    messages: tuple[Message, ...]
-    calls: tuple[ToolUse, ...]
-    made: tuple[ToolUse, ...]
-    results: tuple[ToolResult, ...]
-    unseen: tuple[LoopEvent, ...]
-    spend: Spend
-    iterations: int
-    text: str = ""
 
 
 def answer_calls(

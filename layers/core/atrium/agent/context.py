@@ -22,7 +22,7 @@ from atrium.kernel.errors import (
 )  # fmt: skip
 from atrium.kernel.ids import AgentId, SessionId, TenantId, is_id
 from atrium.llm.catalogue import MODELS, NANOS_PER_USD, ModelInfo, find_model
-from atrium.llm.content import texts_of
+from atrium.llm.model import texts_of
 from atrium.policy.guard import PolicyGuard
 from atrium.quotas.item import AdmissionItem
 from atrium.quotas.limits import principal_place, principal_scope, read_limits, tenant_limits

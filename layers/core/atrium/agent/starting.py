@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from atrium.agent.admission import RunAllowance, RunBudget, TurnAdmission
+from atrium.agent.admission import RunAllowance, TurnAdmission
 from atrium.agent.context import TurnContext, TurnContextReader
 from atrium.agent.finalizing import OPENING_GRACE_SECONDS, RunFinalizer
 from atrium.agent.loop import LoopInput, build_request
@@ -18,11 +18,10 @@ from atrium.kernel.errors import ConditionFailed, LimitReached, NotFound, Sessio
 from atrium.kernel.ids import RunId, mint_message_id, mint_run_id, own_ulid, read_time
 from atrium.kernel.texts import clean
 from atrium.llm.catalogue import ModelInfo
-from atrium.llm.content import texts_of
-from atrium.llm.model import ModelProvider, ModelRequest
+from atrium.llm.model import ModelProvider, ModelRequest, texts_of
 from atrium.llm.tokens import estimate_prompt_tokens
 from atrium.quotas.model import Admitted, Rejected
-from atrium.runs.model import RUN_LEASE_SECONDS, Message, Run
+from atrium.runs.model import RUN_LEASE_SECONDS, Message, Run, RunBudget
 from atrium.runs.store import RunStore
 from atrium.sessions.model import LiveTurn, Session
 from atrium.sessions.store import SessionStore

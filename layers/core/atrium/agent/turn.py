@@ -9,7 +9,6 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
-from atrium.agent.calls import Resumption
 from atrium.agent.context import TurnContextReader, checked_ids
 from atrium.agent.finalizing import RunFinalizer
 from atrium.agent.heartbeat import LeaseHeartbeat, StopSignal
@@ -32,7 +31,7 @@ from atrium.runs.model import (
     error_event,
     start_event,
 )
-from atrium.runs.steps import Step, StepLog
+from atrium.runs.steps import Resumption, Step, StepLog
 from atrium.runs.store import EventLog, LeaseLost
 
 COMMIT_PAUSES_SECONDS = (1.0, 3.0)

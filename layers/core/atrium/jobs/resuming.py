@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from atrium.agent.admission import RunAllowance, estimate_call
-from atrium.agent.calls import UNKNOWN, Resumption
 from atrium.agent.context import TurnContext
 from atrium.agent.finalizing import RunFinalizer, spent_at_most
 from atrium.agent.loop import build_request
@@ -27,7 +26,16 @@ from atrium.quotas.model import AdmissionRequest, Admitted, Estimate, Extended, 
 from atrium.quotas.responses import limit_error
 from atrium.runs.approvals import Approvals, Decision
 from atrium.runs.model import Run, RunEvent
-from atrium.runs.steps import Progress, Step, StepLog, shown_results, unrecorded_text, unseen_events
+from atrium.runs.steps import (
+    UNKNOWN,
+    Progress,
+    Resumption,
+    Step,
+    StepLog,
+    shown_results,
+    unrecorded_text,
+    unseen_events,
+)
 from atrium.runs.store import LeaseLost, read_stored
 from atrium.tools.registry import ToolRegistry
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from atrium.llm.model import Block, Content, Image, ModelMessage, ResultContent, Text, ToolResult
+from atrium.llm.model import Block, Image, ModelMessage, ResultContent, Text, ToolResult
 
 ImageType = Literal["image/png", "image/jpeg", "image/gif", "image/webp"]
 
@@ -83,10 +83,6 @@ def text_of(content: ResultContent) -> str:
     if isinstance(content, str):
         return content
     return "\n".join(block.text for block in content if isinstance(block, Text))
-
-
-def texts_of(content: Content) -> list[str]:
-    return [block.text for block in content if isinstance(block, Text)]
 
 
 def omit_images(messages: Iterable[ModelMessage]) -> tuple[ModelMessage, ...]:

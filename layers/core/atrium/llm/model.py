@@ -68,6 +68,10 @@ class ToolResult:
 type Block = Text | Image | Thinking | ToolUse | ToolResult
 
 
+def texts_of(content: Content) -> list[str]:
+    return [block.text for block in content if isinstance(block, Text)]
+
+
 @dataclass(frozen=True, slots=True)
 class ModelMessage:
     role: Role

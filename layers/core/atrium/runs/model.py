@@ -16,11 +16,12 @@ from atrium.kernel.errors import AtriumError, kind_of
 from atrium.kernel.ids import AgentId, MessageId, RunId, SessionId, session_of
 from atrium.llm.catalogue import format_cost
 from atrium.llm.model import Block, Text, ToolUse, Usage
-from atrium.quotas.model import Reservation
+from atrium.quotas.model import Estimate, Reservation
 from atrium.tools.registry import ToolAnswer
 
 type RunStatus = Literal["queued", "running", "waiting_approval", "succeeded", "failed", "cancelled"]
 type MessageRole = Literal["user", "assistant", "tool"]
+type BudgetStop = Literal["max_iterations", "max_cost", "max_run_tokens"]
 
 RUN_LEASE_SECONDS = 45
 RENEW_SECONDS = 15
@@ -59,6 +60,24 @@ class Spend:
     @property
     def tool_call_count(self) -> int:
         return sum(self.tool_calls.values())
+
+
+@dataclass(frozen=True, slots=True)
+class RunBudget:
+    """The limits of one run; None means no limit. `max_tokens` counts prompts (cached tokens included) and answers."""
+
+    max_iterations: int
+    max_seconds: int
+    max_cost_nanos: int | None = None
+    max_tokens: int | None = None
+
+    def fit(self, estimate: Estimate, spend: Spend) -> Estimate | BudgetStop:
+        """Return the estimate with the longest answer that fits the budget, or the reason why none fits."""
+        tokens_left = None if self.max_tokens is None else self.max_tokens - spend.total_tokens
+        cost_left = None if self.max_cost_nanos is None else self.max_cost_nanos - spend.cost_nanos
+        if estimate.fitted(tokens_left, None) is None:
+            return "max_run_tokens"
+        return estimate.fitted(tokens_left, cost_left) or "max_cost"
 
 
 @dataclass(frozen=True, slots=True)

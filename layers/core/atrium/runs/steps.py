@@ -48,6 +48,11 @@ from atrium.storage.writes import NEW, Put
 from atrium.tools.registry import ToolAnswer
 
 _PAGE = 50
+INTERRUPTED = "Your last answer was interrupted. Continue it; do not repeat what it says."
+UNKNOWN = (
+    "The outcome of this call is unknown, because the worker failed while the tool ran. The call may have had its "
+    "effect. Check this before you repeat the call."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +131,25 @@ class Progress:
         results = (self.results.get(call.id, ToolResult(call.id, missing, is_error=True)) for call in self.calls)
         message = Message(mint_message_id(self.at), "tool", tuple(results), self.at)
         return replace(self, messages=(*self.messages, message), made=frozenset(), results={})
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """The state of a run that another worker left.
+
+    `calls` are the tool calls of the last message. Of these, `made` are made, possibly again, and all others have a
+    result in `results`. `unseen` are the events of recorded messages and results that are not stored. `text` was
+    streamed, but not recorded.
+    """
+
+    messages: tuple[Message, ...]
+    calls: tuple[ToolUse, ...]
+    made: tuple[ToolUse, ...]
+    results: tuple[ToolResult, ...]
+    unseen: tuple[LoopEvent, ...]
+    spend: Spend
+    iterations: int
+    text: str = ""
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-from atrium.agent.admission import AllowanceStop, RunBudget, estimate_call
+from atrium.agent.admission import AllowanceStop, estimate_call
 from atrium.agent.heartbeat import StopSignal
 from atrium.agent.loop import AgentLoop, LoopInput, LoopStop, build_request
 from atrium.agent.model import MAX_ITERATIONS_DEFAULT, MAX_ITERATIONS_MAX, MAX_SECONDS_DEFAULT, MAX_TOKENS_DEFAULT
@@ -24,7 +24,7 @@ from atrium.llm.catalogue import MODELS, NANOS_PER_USD, find_model, to_nanos
 from atrium.llm.model import ModelMessage, ModelProvider, ModelRequest, Text, ToolResult, Usage
 from atrium.llm.tokens import estimate_prompt_tokens
 from atrium.quotas.model import Estimate
-from atrium.runs.model import LoopEvent, Spend, ToolResultEvent
+from atrium.runs.model import LoopEvent, RunBudget, Spend, ToolResultEvent
 from atrium.tools.declaration import override_dependencies
 from atrium.tools.dependencies import Function
 from atrium.tools.done import DONE
