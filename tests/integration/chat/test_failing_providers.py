@@ -197,8 +197,7 @@ def test_an_answer_that_ends_after_each_event(
     upstream.answers.append(httpx2.Response(200, headers=headers, stream=cut))
     events = stream(api_env.chat_as(), "Hi")
     session_id = events[0].data["session_id"]
-    before = ["I compute."] * steps
-    text = deltas(ANSWER[:sent], "text")
+    before, text = ["I compute."] * steps, deltas(ANSWER[:sent], "text")
     calls = [event.data["tool"] for event in events if event.event == "tool_call"]
     results = [event.data["tool"] for event in events if event.event == "tool_result"]
     assert (calls, sorted(results)) == (["calculator", "current_time"] * steps, ["calculator", "current_time"] * steps)
