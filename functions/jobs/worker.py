@@ -10,13 +10,11 @@ from atrium.http.guarding import note_refusal, open_guard
 from atrium.http.turns import make_turn_service, run_finalizer
 from atrium.identity.returning import restore_caller
 from atrium.jobs.resuming import RunResumer
-from atrium.kernel.ids import RunId, TenantId
+from atrium.kernel.ids import RunId, TenantId, session_of
 from atrium.storage.queues import QueuedRun
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
-
-logger = logs.make_logger("jobs-worker")
 
 
 def handler(event: dict[str, Any], _context: object) -> PartialItemFailureResponse:
@@ -31,7 +29,7 @@ def resume_runs(source: Runtime, event: dict[str, Any]) -> PartialItemFailureRes
         try:
             _resume(source, QueuedRun.read(record.body))
         except Exception:
-            logger.exception("a run could not be resumed", message_id=record.message_id)
+            logs.logger().exception("a run could not be resumed", message_id=record.message_id)
             raise
 
     processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
@@ -39,8 +37,10 @@ def resume_runs(source: Runtime, event: dict[str, Any]) -> PartialItemFailureRes
 
 
 def _resume(source: Runtime, queued: QueuedRun) -> None:
+    logs.unbind()
+    logs.bind(tenant_id=queued.tenant_id, session_id=session_of(queued.run_id), run_id=queued.run_id)
     turn = resumer(source, queued.tenant_id).resume(queued.run_id)
-    logger.info("run resumed" if turn else "run not resumed", tenant_id=queued.tenant_id, run_id=queued.run_id)
+    logs.logger().info("run resumed" if turn else "run not resumed")
     if turn is not None:
         for _event in turn.events():
             pass
