@@ -23,18 +23,27 @@ SECONDS_MAX = 900
 CALLS_MIN = 200
 # No HTTP test stores a message in the bucket, because no message is large enough. Calls of store tests are used instead
 # for these functions.
-BLOBS_OF = {"s3:GetObject": ("chat", "sessions"), "s3:PutObject": ("chat",), "s3:DeleteObject": ("chat", "sessions")}
+BLOBS_OF = {
+    "s3:GetObject": ("chat", "sessions", "jobs"),
+    "s3:PutObject": ("chat", "jobs"),
+    "s3:DeleteObject": ("chat", "sessions", "jobs"),
+}
 _GONE = "not called: with it S3 answers 404, not 403, for an object that is gone"
+_DELETED = "ends a run whose session was deleted during the run"
 _READ = "secretsmanager:GetSecretValue"
+_KEY = "read before a model call, where the tests set the key in the environment"
 # A secret without a value, which tests of readiness and outages use instead of the function's secret.
 _OF_TESTS = "secret/empty"
 # Permissions that no recorded call uses, with the reason why the role has them.
 UNUSED = {
     ("chat", "s3:ListBucket", "bucket"): _GONE,
     ("sessions", "s3:ListBucket", "bucket"): _GONE,
-    ("chat", "dynamodb:BatchWriteItem", "table"): "ends a run whose session was deleted during the run",
+    ("jobs", "s3:ListBucket", "bucket"): _GONE,
+    ("chat", "dynamodb:BatchWriteItem", "table"): _DELETED,
+    ("jobs", "dynamodb:BatchWriteItem", "table"): _DELETED,
     ("usage", "dynamodb:PutItem", "table"): "the guard of its routes audits denials",
-    ("chat", _READ, "secret/model"): "read before a model call, where the tests set the key in the environment",
+    ("chat", _READ, "secret/model"): _KEY,
+    ("jobs", _READ, "secret/model"): _KEY,
     ("identity", _READ, "secret/cursor"): "signs cursors of lists, which the tests read through other functions",
     ("admin", _READ, "secret/pepper"): "digests of new API keys, whose secret the tests have read before",
 }

@@ -105,3 +105,16 @@ def test_readers_of_blobs_may_list_the_bucket(template: Document) -> None:
 
     assert readers == {"ChatRole", "JobsWorkerRole", "SessionsRole", "SweepRole", "TenantRole"}
     assert {name for name in readers if "s3:ListBucket" not in roles[name]} == {"TenantRole"}
+
+
+def test_every_function_with_the_tenant_role_may_assume_it(template: Document) -> None:
+    resources = template["Resources"]
+    functions = [
+        item["Properties"]
+        for item in resources.values()
+        if "TENANT_ROLE_ARN" in item["Properties"].get("Environment", {}).get("Variables", {})
+    ]
+    trusted = resources["TenantRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]["Principal"]["AWS"]
+    roles = [function["Role"]["Fn::GetAtt"][0] for function in functions]
+    allowed = resources["TenantSessionsPolicy"]["Properties"]["Roles"]
+    assert sorted(roles) == sorted(each["Fn::GetAtt"][0] for each in trusted) == sorted(each["Ref"] for each in allowed)

@@ -8,16 +8,17 @@ from typing import Any
 import httpx2
 import pytest
 from atrium.agent.finalizing import APPROVAL_SECONDS
+from atrium.bootstrap import Runtime
 from atrium.identity.keys.model import ApiKey
 from atrium.identity.keys.store import KeyStore
 from atrium.kernel.clock import format_time
-from atrium.kernel.ids import KeyId, RunId, TenantId
+from atrium.kernel.ids import KeyId, RunId, SessionId, TenantId, mint_run_id
 from atrium.storage import keys
 from atrium.storage.writes import EXISTS, Update
 
 from functions.jobs.worker import resume_runs
 from tests.builders.api_env import ADMIN, OUTSIDERS, OWN, ApiEnv, Sent, stream
-from tests.builders.runtimes import NOON
+from tests.builders.runtimes import NOON, build_runtime
 from tests.builders.tenant_env import OWNER, TENANT
 
 pytestmark = pytest.mark.loopback
@@ -67,11 +68,11 @@ class Desk:
         run_id, call_id = run["run_id"], call or run["waiting_for"][0]
         return self.api_env.chat_as(fields).post(f"/v1/runs/{run_id}/approvals/{call_id}", json=body)
 
-    def work(self) -> None:
+    def work(self, runtime: Runtime | None = None) -> None:
         """Let the worker consume the messages of the queue."""
         records = [{"messageId": str(at), "body": json.dumps(each)} for at, each in enumerate(self.queue.sent)]
         self.queue.sent.clear()
-        assert resume_runs(self.api_env.runtime, {"Records": records}) == {"batchItemFailures": []}
+        assert resume_runs(runtime or self.api_env.runtime, {"Records": records}) == {"batchItemFailures": []}
 
     def run(self, run: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = self.api_env.chat_as().get(f"/v1/runs/{run['run_id']}").json()
@@ -285,6 +286,34 @@ def test_the_sweeper_sends_a_run_whose_message_was_lost(desk: Desk) -> None:
     env = desk.api_env.tenant_env
     assert env.finalizer().close_expired(RunId(run["run_id"])) is False
     assert env.woken == [run["run_id"]]
+
+
+def limited_worker(desk: Desk) -> Runtime:
+    """Return the runtime of a new container of the worker, with a platform limit of one turn."""
+    env = desk.api_env.tenant_env
+    environment = {"PLATFORM_CONCURRENCY": "1", "ANTHROPIC_API_KEY": "a-key-of-tests"}
+    environment["ANTHROPIC_BASE_URL"] = desk.api_env.server.url
+    worker = build_runtime(environment, table=env.physical, clock=env.clock)()
+    worker.__dict__["bucket"] = env.bucket
+    return worker
+
+
+def test_a_full_platform_lets_the_run_wait_and_a_free_one_counts_it(desk: Desk) -> None:
+    run, env = desk.ask(), desk.api_env.tenant_env
+    limit = limited_worker(desk).platform_limit
+    assert limit is not None
+    other = mint_run_id(env.clock(), SessionId("ses_01k6r5m2x8f3v9q4w7t1y0z5ab"))
+    held = limit.admit(other)
+    assert isinstance(held, int)
+    desk.decide(run, {"decision": "approve"})
+    desk.work(limited_worker(desk))
+    assert (desk.run(run)["status"], desk.slots()) == ("waiting_approval", [])
+    limit.release(other, held)
+    assert env.finalizer().close_expired(RunId(run["run_id"])) is False
+    desk.queue.send(TENANT, env.woken.pop())
+    desk.work(limited_worker(desk))
+    assert desk.run(run)["status"] == "succeeded"
+    assert isinstance(limit.admit(other), int), "its platform slot is free again"
 
 
 def test_an_unreadable_message_is_returned_to_the_queue(desk: Desk) -> None:
