@@ -22,6 +22,7 @@ from atrium.kernel.errors import Conflict, IdempotencyInProgress, Unavailable
 from atrium.kernel.ids import RunId
 from atrium.quotas.responses import rate_limit_headers
 from atrium.runs.model import Run, read_error
+from atrium.runs.steps import StepLog
 from atrium.tenants.context import Caller, TenantContext
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
@@ -57,7 +58,7 @@ class IdempotentTurn:
         return cls(runtime, read_call(request), await read_call_key(request), read_deadline_ms(request, runtime))
 
     def begin(self) -> Run | None:
-        """Return the ended run of an earlier call with this key, or None if the call must be executed."""
+        """Return the ended or waiting run of an earlier call with this key, or None if the call must be executed."""
         if self._key is None:
             return None
         found = self._store().begin(self._key, ends_at_ms=self._ends_at_ms)
@@ -66,9 +67,12 @@ class IdempotentTurn:
             return None
         if not isinstance(found, SavedRun) or not isinstance(self._call, TenantContext):
             raise Conflict
-        run = run_store(self._runtime, self._call.tenant_id).get(RunId(found.run_id))
+        runs = run_store(self._runtime, self._call.tenant_id)
+        run = runs.get(RunId(found.run_id))
         if run is None:
             raise Conflict("the run of this `Idempotency-Key` was deleted")
+        if run.is_waiting:
+            run = StepLog(runs, run.id, self._runtime.clock).paused(run)
         if run.is_open:
             raise IdempotencyInProgress(retry_after_seconds=1)
         if _may_be_retried(run) and self._retake(found):

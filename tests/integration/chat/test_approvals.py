@@ -182,6 +182,14 @@ def test_a_repeated_decision_has_no_effect_and_another_one_conflicts(desk: Desk)
     assert len([kind for kind, _ in desk.events(run) if kind == "tool_result"]) == 1
 
 
+def test_a_repeated_chat_with_the_same_key_returns_the_waiting_run(desk: Desk) -> None:
+    headers, body = {"idempotency-key": "k1"}, {"message": f"[[preface=Let me see.]] {CALL}"}
+    first, again = (desk.api_env.chat_as().post("/v1/chat", json=body, headers=headers) for _ in range(2))
+    assert first.json()["response"] == "Let me see."
+    assert (again.status_code, again.json()) == (200, first.json())
+    assert again.headers["idempotency-replayed"] == "true"
+
+
 def test_of_concurrent_decisions_one_is_recorded(desk: Desk) -> None:
     run = desk.ask()
     bodies: list[dict[str, Any]] = [{"decision": "approve"}, {"decision": "refuse"}] * 4

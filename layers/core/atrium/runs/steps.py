@@ -34,6 +34,8 @@ from atrium.runs.model import (
     STEP_SEPARATOR,
     LoopEvent,
     Message,
+    Outcome,
+    Run,
     RunEvent,
     Spend,
     TextEvent,
@@ -177,6 +179,13 @@ class StepLog:
             if position is None:
                 self.last = progress.steps
                 return progress
+
+    def paused(self, run: Run) -> Run:
+        """Return a run that waits for approval with its outcome so far, which is not stored."""
+        progress = self.read()
+        messages, iterations = progress.messages, progress.iterations
+        so_far = Outcome(run.status, "approval_required", run.spend, messages, iterations=iterations)
+        return replace(run, outcome=so_far)
 
     def append(self, step: Step) -> None:
         """Record a step. Raise `LeaseLost` if another worker recorded a step first. A lost reply is recognised."""
