@@ -10,6 +10,7 @@ from atrium.http.idempotency import IdempotentRoute
 from atrium.http.models import ListOf, id_pattern
 from atrium.http.pages import list_scope, page_request, render_page
 from atrium.http.responses import problem_responses
+from atrium.http.turns import run_finalizer
 from atrium.kernel.errors import NotFound
 from atrium.kernel.ids import AgentId, is_id
 from atrium.quotas.model import Rejected
@@ -38,7 +39,8 @@ _READ, _WRITE = [require("sessions:read")], [require("sessions:write")]
 
 def _service(runtime: Runtime, tenant: TenantContext) -> SessionService:
     table, blobs = runtime.tenant_table(tenant.tenant_id), runtime.tenant_blobs(tenant.tenant_id)
-    return SessionService(tenant, SessionStore(table), RunStore(table, blobs), runtime.clock)
+    end_run = run_finalizer(runtime, tenant.tenant_id).close_expired
+    return SessionService(tenant, SessionStore(table), RunStore(table, blobs), runtime.clock, end_run)
 
 
 def _known_agent(runtime: Runtime, tenant: TenantContext, agent_id: str | None) -> AgentId | None:

@@ -25,7 +25,7 @@ CALLS_MIN = 200
 # for these functions.
 BLOBS_OF = {
     "s3:GetObject": ("chat", "sessions", "jobs"),
-    "s3:PutObject": ("chat", "jobs"),
+    "s3:PutObject": ("chat", "sessions", "jobs"),
     "s3:DeleteObject": ("chat", "sessions", "jobs"),
 }
 _GONE = "not called: with it S3 answers 404, not 403, for an object that is gone"

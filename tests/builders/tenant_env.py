@@ -116,7 +116,9 @@ class TenantEnv:
 
     def session_service(self, context: TenantContext | None = None) -> SessionService:
         caller = context or context_of()
-        return SessionService(caller, self.sessions(caller.tenant_id), self.runs(caller.tenant_id), self.clock)
+        tenant = caller.tenant_id
+        end_run = self.finalizer(tenant).close_expired
+        return SessionService(caller, self.sessions(tenant), self.runs(tenant), self.clock, end_run)
 
     def run_service(self, context: TenantContext | None = None) -> RunService:
         caller = context or context_of()

@@ -268,6 +268,16 @@ def test_a_waiting_run_can_be_cancelled(desk: Desk) -> None:
     assert desk.decide(run, {"decision": "approve"}).status_code == 409
 
 
+def test_the_usage_of_a_waiting_run_is_charged_if_its_session_is_deleted(desk: Desk) -> None:
+    run, env = desk.ask(), desk.api_env.tenant_env
+    assert desk.api_env.sessions_as().delete(f"/v1/sessions/{run['session_id']}").status_code == 204
+    entry = env.entry_of(RunId(run["run_id"]))
+    assert (entry.status, entry.total_tokens > 0) == ("cancelled", True)
+    assert desk.slots() == []
+    assert not [item for item in env.items("RUN#") if "LEDGER" not in item["pk"]["S"]]
+    assert desk.decide(run, {"decision": "approve"}).status_code == 404
+
+
 def test_a_message_may_interrupt_a_waiting_run(desk: Desk) -> None:
     run = desk.ask()
     busy = desk.api_env.chat_as().post("/v1/chat", json={"message": "Hi", "session_id": run["session_id"]})

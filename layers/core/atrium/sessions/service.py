@@ -10,7 +10,7 @@ from typing import Any
 
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import NotFound
-from atrium.kernel.ids import AgentId, SessionId, is_id, mint_session_id
+from atrium.kernel.ids import AgentId, RunId, SessionId, is_id, mint_session_id
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.quotas.model import Recorded, Rejected
 from atrium.runs.items import encode_message
@@ -32,12 +32,13 @@ _NO_SESSION = "Session not found."
 
 @dataclass(frozen=True, slots=True)
 class SessionService:
-    """Session operations for one caller."""
+    """Session operations for one caller. `end_run` ends a cancelled run that no worker has (`RunFinalizer`)."""
 
     context: TenantContext
     sessions: SessionStore
     runs: RunStore
     clock: Clock
+    end_run: Callable[[RunId], object] = lambda _run_id: None
 
     def create(
         self,
@@ -103,6 +104,7 @@ class SessionService:
         session = self._find(session_id, with_deleted=True)
         if session.turn is not None:
             self.runs.request_cancel(session.turn.run_id)
+            self.end_run(session.turn.run_id)
         if not self.sessions.mark_deleted(session.id, now=self.clock()):
             raise NotFound(_NO_SESSION)
         purge_runs(self.runs, session.id)
