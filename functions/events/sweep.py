@@ -6,7 +6,6 @@ In the remaining time, the sweeper erases the data of deleted tenants (`function
 from dataclasses import asdict
 from typing import Any
 
-from atrium.agent.finalizing import RunFinalizer
 from atrium.bootstrap import Runtime, runtime
 from atrium.http.logs import make_logger
 from atrium.jobs.sweeping import Sweep
@@ -14,6 +13,7 @@ from atrium.kernel.errors import AtriumError
 from atrium.kernel.ids import RunId, TenantId
 from atrium.quotas.service import QuotaService
 from atrium.runs.store import RunStore
+from atrium.sessions.finalizing import RunFinalizer
 from atrium.sessions.store import SessionStore
 from atrium.storage.sweep import Swept, list_swept
 from atrium.usage.store import LedgerStore

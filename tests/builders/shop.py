@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from atrium.agent.finalizing import OPENING_GRACE_SECONDS
 from atrium.kernel.ids import SessionId
 from atrium.kernel.pagination import PageRequest
 from atrium.llm.model import ModelRequest, ToolResult, ToolUse
 from atrium.quotas.model import SLOT_LEASE_SECONDS
 from atrium.runs.items import unpack
 from atrium.runs.model import Run, RunEvent, answer_text
+from atrium.sessions.finalizing import OPENING_GRACE_SECONDS
 from atrium.storage import keys
 from atrium.storage.writes import EXISTS, Update
 from atrium.tools.model import EffectClass, Tool, ToolContext

@@ -7,7 +7,6 @@ from typing import Any
 
 from atrium.agent.admission import TurnAdmission
 from atrium.agent.context import TurnContextReader
-from atrium.agent.finalizing import RunFinalizer
 from atrium.agent.model import AgentConfig, TurnRequest
 from atrium.agent.service import AgentService, default_agent
 from atrium.agent.starting import TurnStarter
@@ -25,6 +24,7 @@ from atrium.runs.model import Message, Run, RunEvent
 from atrium.runs.replay import Replay
 from atrium.runs.service import RunService
 from atrium.runs.store import RunStore
+from atrium.sessions.finalizing import RunFinalizer
 from atrium.sessions.service import SessionService
 from atrium.sessions.store import SessionStore
 from atrium.storage import keys

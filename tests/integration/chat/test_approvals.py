@@ -7,12 +7,12 @@ from typing import Any
 
 import httpx2
 import pytest
-from atrium.agent.finalizing import APPROVAL_SECONDS
 from atrium.bootstrap import Runtime
 from atrium.identity.keys.model import ApiKey
 from atrium.identity.keys.store import KeyStore
 from atrium.kernel.clock import format_time
 from atrium.kernel.ids import KeyId, RunId, SessionId, TenantId, mint_run_id
+from atrium.sessions.finalizing import APPROVAL_SECONDS
 from atrium.storage import keys
 from atrium.storage.writes import EXISTS, Update
 

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
-from atrium.agent.finalizing import OPENING_GRACE_SECONDS
 from atrium.kernel.ids import SessionId
 from atrium.kernel.pagination import PageRequest
 from atrium.quotas.model import SLOT_LEASE_SECONDS
 from atrium.runs.model import RunEvent
+from atrium.sessions.finalizing import OPENING_GRACE_SECONDS
 
 from tests.builders.scripted import calls
 from tests.builders.tenant_env import TenantEnv, session_id_of

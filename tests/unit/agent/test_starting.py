@@ -4,13 +4,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from atrium.agent.finalizing import OPENING_GRACE_SECONDS
 from atrium.agent.model import RunLimits
 from atrium.agent.starting import POLL_SECONDS
 from atrium.agent.turn import Turn
 from atrium.kernel.errors import SessionBusy, Unavailable
 from atrium.kernel.ids import SessionId
 from atrium.runs.model import RUN_LEASE_SECONDS
+from atrium.sessions.finalizing import OPENING_GRACE_SECONDS
 
 from tests.builders.tenant_env import (
     OTHER_OWNER,

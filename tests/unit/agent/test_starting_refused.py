@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 from atrium.agent.admission import RunAllowance
-from atrium.agent.finalizing import OPENING_GRACE_SECONDS
 from atrium.agent.model import RunLimits, TurnRequest
 from atrium.kernel.errors import AtriumError, NotFound, SessionBusy, Unavailable
 from atrium.kernel.ids import SessionId, mint_run_id
 from atrium.llm.model import Text
 from atrium.runs.model import RUN_LEASE_SECONDS, Run
+from atrium.sessions.finalizing import OPENING_GRACE_SECONDS
 from atrium.tools.registry import ToolRegistry
 
 from tests.builders.counters import counted, held

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
-from atrium.agent.finalizing import RESUME_SECONDS, TAKEOVERS_MAX
 from atrium.agent.turn import TurnService
 from atrium.jobs.resuming import RunResumer
 from atrium.kernel.errors import Unauthenticated
@@ -17,6 +16,7 @@ from atrium.kernel.pagination import PageRequest
 from atrium.llm.model import ToolResult
 from atrium.runs.model import RUN_LEASE_SECONDS, Run, RunEvent, answer_text
 from atrium.runs.steps import INTERRUPTED, UNKNOWN, StepLog
+from atrium.sessions.finalizing import RESUME_SECONDS, TAKEOVERS_MAX
 
 from tests.builders.scripted import calls, reply
 from tests.builders.shop import EXPIRED, KillAt, Shop, check

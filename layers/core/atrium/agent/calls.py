@@ -7,13 +7,13 @@ from dataclasses import replace
 
 from atrium.agent.heartbeat import StopSignal
 from atrium.llm.model import ToolResult, ToolUse
+from atrium.runs.steps import STOPPED
 from atrium.tools.model import ToolContext
 from atrium.tools.registry import ImageBudget, ToolAnswer, ToolRegistry
 
 PARALLEL_MAX = 8
 _LOOK_SECONDS = 0.2
 
-STOPPED = ToolAnswer("The run was stopped before this tool had answered.", is_error=True)
 CUT_OFF = ToolAnswer("Not called: the answer ended before its tool calls were complete.", is_error=True)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from atrium.agent.admission import Allowance, AllowanceStop
-from atrium.agent.calls import CUT_OFF, STOPPED, answer_calls, result_of
+from atrium.agent.calls import CUT_OFF, answer_calls, result_of
 from atrium.agent.heartbeat import StopCause, StopSignal
 from atrium.context.compaction import plan_compaction
 from atrium.context.conversation import Conversation, as_model_messages
@@ -31,7 +31,7 @@ from atrium.runs.model import (
     ToolCallEvent,
     ToolResultEvent,
 )
-from atrium.runs.steps import INTERRUPTED, Resumption, Step
+from atrium.runs.steps import INTERRUPTED, STOPPED, Resumption, Step
 from atrium.tools.done import DONE, REMINDER
 from atrium.tools.model import ToolContext
 from atrium.tools.registry import ToolAnswer, ToolRegistry

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 
 from atrium.agent.admission import RunAllowance, TurnAdmission
 from atrium.agent.context import TurnContext, TurnContextReader
-from atrium.agent.finalizing import OPENING_GRACE_SECONDS, RunFinalizer
 from atrium.agent.loop import LoopInput, build_request
 from atrium.agent.model import MAX_SECONDS_DEFAULT, AgentConfig, OnBusy, TurnRequest
 from atrium.context.conversation import Conversation, RecentRuns, as_model_messages, open_conversation, outputs_kept
@@ -23,6 +22,7 @@ from atrium.llm.tokens import estimate_prompt_tokens
 from atrium.quotas.model import Admitted, Rejected
 from atrium.runs.model import RUN_LEASE_SECONDS, Message, Run, RunBudget
 from atrium.runs.store import RunStore
+from atrium.sessions.finalizing import OPENING_GRACE_SECONDS, RunFinalizer
 from atrium.sessions.model import LiveTurn, Session
 from atrium.sessions.store import SessionStore
 from atrium.tenants.context import TenantContext

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 from atrium.agent.context import TurnContextReader, checked_ids
-from atrium.agent.finalizing import RunFinalizer
 from atrium.agent.heartbeat import LeaseHeartbeat, StopSignal
 from atrium.agent.loop import AgentLoop
 from atrium.agent.model import TurnRequest
@@ -33,6 +32,7 @@ from atrium.runs.model import (
 )
 from atrium.runs.steps import Resumption, Step, StepLog
 from atrium.runs.store import EventLog, LeaseLost
+from atrium.sessions.finalizing import RunFinalizer
 
 COMMIT_PAUSES_SECONDS = (1.0, 3.0)
 """Wait times before each retry of the commit."""

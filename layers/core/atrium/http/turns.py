@@ -6,7 +6,6 @@ from functools import partial
 
 from atrium.agent.admission import TurnAdmission
 from atrium.agent.context import TurnContextReader
-from atrium.agent.finalizing import RunFinalizer
 from atrium.agent.starting import TurnStarter
 from atrium.agent.store import AgentStore
 from atrium.agent.turn import TurnService
@@ -21,6 +20,7 @@ from atrium.runs.followers import FollowerLimit, followers_max
 from atrium.runs.replay import Replay
 from atrium.runs.service import RunService
 from atrium.runs.store import RunStore
+from atrium.sessions.finalizing import RunFinalizer
 from atrium.sessions.store import SessionStore
 from atrium.tenants.context import TenantContext
 from atrium.tools.registry import GuardedTools

@@ -14,7 +14,6 @@ from typing import Any
 
 from atrium.agent.admission import RunAllowance, estimate_call
 from atrium.agent.context import TurnContext
-from atrium.agent.finalizing import RunFinalizer, spent_at_most
 from atrium.agent.loop import build_request
 from atrium.agent.model import RunLimits, TurnRequest
 from atrium.agent.starting import StartedTurn
@@ -37,6 +36,7 @@ from atrium.runs.steps import (
     unseen_events,
 )
 from atrium.runs.store import LeaseLost, read_stored
+from atrium.sessions.finalizing import RunFinalizer, spent_at_most
 from atrium.tools.registry import ToolRegistry
 
 ATTEMPTS_MAX = 3

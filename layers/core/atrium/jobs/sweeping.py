@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from functools import partial
 
-from atrium.agent.finalizing import RunFinalizer
 from atrium.kernel.ids import RunId, TenantId
 from atrium.quotas.model import Slot, Used
+from atrium.sessions.finalizing import RunFinalizer
 from atrium.storage import keys
 from atrium.storage.sweep import BusyAdmission, OpenRun, Swept
 

@@ -50,6 +50,7 @@ from atrium.storage.writes import NEW, Put
 from atrium.tools.registry import ToolAnswer
 
 _PAGE = 50
+STOPPED = ToolAnswer("The run was stopped before this tool had answered.", is_error=True)
 INTERRUPTED = "Your last answer was interrupted. Continue it; do not repeat what it says."
 UNKNOWN = (
     "The outcome of this call is unknown, because the worker failed while the tool ran. The call may have had its "

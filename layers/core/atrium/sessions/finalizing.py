@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from atrium.agent.calls import STOPPED
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import ApprovalExpired, AtriumError, RunInterrupted
 from atrium.kernel.ids import RunId, SessionId, mint_message_id
@@ -22,7 +21,7 @@ from atrium.quotas.model import Used
 from atrium.quotas.service import QuotaService
 from atrium.runs.approvals import Approvals
 from atrium.runs.model import Message, Outcome, Run, RunError, Sequencer, Spend
-from atrium.runs.steps import StepLog, shown_results, unrecorded_text, unseen_events
+from atrium.runs.steps import STOPPED, StepLog, shown_results, unrecorded_text, unseen_events
 from atrium.runs.store import RunStore, read_stored
 from atrium.sessions.purge import purge_run
 from atrium.sessions.store import SessionStore
