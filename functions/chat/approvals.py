@@ -28,7 +28,7 @@ class ApprovalBody(StrictModel):
     """A decision about a tool call."""
 
     decision: Literal["approve", "refuse"]
-    """`approve` makes the call. `refuse` does not, and tells the model."""
+    """`approve` makes the call. `refuse` does not make it."""
     args: FreeJson | None = None
     """Arguments that replace those of the model, only with `approve`. Null or absent: the model's arguments."""
     reason: Annotated[str, Field(max_length=2_000)] = ""
@@ -53,9 +53,9 @@ def decide_approval(
 ) -> RunAnswer:
     """Approve or refuse a tool call.
 
-    Decides about a tool call for which the run waits. When all these calls are decided, the run goes on, and its events
-    can be followed. A repeated call with the same decision has no effect; another decision returns 409. You must be
-    allowed to use the tool.
+    Decides about a tool call for which the run waits. When all these calls are decided, the run continues, and its
+    events can be followed. A repeated call with the same decision has no effect; another decision returns 409. You must
+    be allowed to use the tool.
     """
     wake = partial(runtime.run_queue.send, tenant.tenant_id)
     service = ApprovalService(

@@ -10,6 +10,7 @@ from atrium.http.guarding import note_refusal, open_guard
 from atrium.http.turns import make_turn_service, run_finalizer
 from atrium.identity.returning import restore_caller
 from atrium.jobs.resuming import RunResumer
+from atrium.kernel.errors import Unavailable
 from atrium.kernel.ids import RunId, TenantId, session_of
 from atrium.storage.queues import QueuedRun
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
@@ -28,6 +29,8 @@ def resume_runs(source: Runtime, event: dict[str, Any]) -> PartialItemFailureRes
     def resume(record: SQSRecord) -> None:
         try:
             _resume(source, QueuedRun.read(record.body))
+        except Unavailable as error:  # the sweeper sends the run again within a minute
+            logs.logger().warning("a run could not be resumed", code=error.code, internal=error.internal)
         except Exception:
             logs.logger().exception("a run could not be resumed", message_id=record.message_id)
             raise
@@ -50,8 +53,8 @@ def _resume(source: Runtime, queued: QueuedRun) -> None:
 def resumer(source: Runtime, tenant_id: TenantId) -> RunResumer:
     """Return the resumer of one tenant's runs."""
 
-    def service_for(caller: Mapping[str, Any], run_id: RunId, epoch: int) -> TurnService:
-        context = restore_caller(caller, run_id, source.tenant_table(tenant_id), source.clock())
+    def service_for(origin: Mapping[str, Any], run_id: RunId, epoch: int) -> TurnService:
+        context = restore_caller(origin, run_id, source.tenant_table(tenant_id), source.clock())
         guard = open_guard(source, context)
         return make_turn_service(source, context, guard, lambda limit: note_refusal(guard.audit, limit), epoch=epoch)
 

@@ -6,14 +6,15 @@ No effect happens twice, every tool call has one result, the ledger has one entr
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from atrium.agent.turn import TurnService
 from atrium.jobs.resuming import RunResumer
-from atrium.kernel.errors import Unauthenticated
+from atrium.kernel.errors import Unauthenticated, Unavailable
 from atrium.kernel.ids import SessionId
 from atrium.kernel.pagination import PageRequest
-from atrium.llm.model import ToolResult
+from atrium.llm.model import ToolResult, Usage
 from atrium.runs.model import RUN_LEASE_SECONDS, Run, RunEvent, answer_text
 from atrium.runs.steps import INTERRUPTED, UNKNOWN, StepLog
 from atrium.sessions.finalizing import RESUME_SECONDS, TAKEOVERS_MAX
@@ -21,7 +22,7 @@ from atrium.sessions.finalizing import RESUME_SECONDS, TAKEOVERS_MAX
 from tests.builders.scripted import calls, reply
 from tests.builders.shop import EXPIRED, KillAt, Shop, check
 from tests.builders.tenant_env import TenantEnv
-from tests.builders.wires import Kill, Killed
+from tests.builders.wires import Kill, Killed, Send
 
 
 @pytest.fixture
@@ -186,3 +187,116 @@ def test_a_run_is_not_resumed_long_after_its_worker_failed(shop: Shop) -> None:
     run = resumed(shop, session_id)
     assert run.status == "failed"
     assert "c4" not in results_of(run)
+
+
+def unfinished(shop: Shop, session_id: SessionId, events: int) -> Iterator[RunEvent]:
+    """Start a turn, read some events, and let its leases expire, as if its function was frozen. Return the rest."""
+    turn = shop.env.begin("Do it.", session_id=session_id).events()
+    for _ in range(events):
+        next(turn)
+    shop.env.clock.advance(EXPIRED)
+    return turn
+
+
+def last_run(shop: Shop, session_id: SessionId) -> Run:
+    return shop.env.run_service().list(PageRequest(1), session_id=session_id, status=None).items[0]
+
+
+def test_a_worker_that_lost_its_run_records_nothing(shop: Shop) -> None:
+    """It ends after the other worker has taken over and before that worker ends."""
+    session_id = shop.env.open_session()
+    late = unfinished(shop, session_id, 3)
+    run_id = last_run(shop, session_id).id
+    other = shop.env.resumer().resume(run_id)
+    assert other is not None
+    assert [event.data.get("code") for event in late][-1] == "RUN_INTERRUPTED"
+    assert shop.env.ledger().get(run_id) is None
+    assert list(other.events())[-1].type == "final"
+    run = check(shop, session_id)
+    assert run is not None
+    assert (run.status, run.spend.tool_calls) == ("succeeded", {"charge": 1, "look": 1, "upsert": 1, "mail": 1})
+
+
+def test_a_worker_cannot_act_after_its_run_was_closed(shop: Shop) -> None:
+    session_id = shop.env.open_session()
+    late = unfinished(shop, session_id, 2)
+    shop.env.clock.advance(RESUME_SECONDS)
+    shop.env.sweep()
+    assert last_run(shop, session_id).status == "failed"
+    assert [event.data.get("code") for event in late][-1] == "RUN_INTERRUPTED"
+    assert shop.effects == {}
+    check(shop, session_id)
+
+
+def test_a_run_that_failed_during_a_tool_call_is_charged_exactly(shop: Shop) -> None:
+    session_id = shop.env.open_session()
+    stop_at(shop, session_id, "charge done")
+    run = resumed(shop, session_id)
+    real = [stream.usage for stream in shop.model.streams[:3]]
+    assert run.spend.tokens == sum(real, Usage())
+    assert not run.spend.tokens.estimated
+
+
+def test_results_precede_the_text_that_was_cut_off(shop: Shop) -> None:
+    session_id = shop.env.open_session()
+    shop.model.rounds[2] = reply("A first part. ", lambda: shop.env.clock.advance(3), "A second part.", "The rest.")
+    stop_at(shop, session_id, "LEDGER#")
+    run = resumed(shop, session_id)
+    kinds = [f"{message.role} {type(message.content[-1]).__name__}" for message in run.messages[3:]]
+    assert kinds == ["assistant ToolUse", "tool ToolResult", "assistant Text", "tool Text", "assistant Text"]
+
+
+def test_calls_that_nobody_was_asked_about_wait_again(shop: Shop) -> None:
+    """The worker fails after the call was recorded and before the run waits."""
+    session_id = shop.env.open_session()
+    shop.set_agent(require_approval=["mail"])
+    stop_at(shop, session_id, "waiting_approval")
+    shop.env.clock.advance(EXPIRED)
+    shop.env.sweep()
+    run = last_run(shop, session_id)
+    assert (run.status, run.waiting_for, shop.effects.get("mail")) == ("waiting_approval", ("c4",), None)
+
+
+def test_a_cancelled_run_is_not_resumed(shop: Shop) -> None:
+    session_id = shop.env.open_session()
+    stop_at(shop, session_id, "charge done")
+    shop.env.clock.advance(EXPIRED)
+    shop.env.runs().request_cancel(last_run(shop, session_id).id)
+    run = resumed(shop, session_id)
+    assert (run.status, len(shop.effects.get("charge", []))) == ("cancelled", 1)
+
+
+@pytest.mark.parametrize("fault", ["settle fails", "reply lost"])
+def test_a_run_waits_although(shop: Shop, fault: str) -> None:
+    session_id = shop.env.open_session()
+    shop.set_agent(require_approval=["mail"])
+    paused: list[str] = []
+
+    def intercept(operation: str, arguments: dict[str, Any], send: Send) -> Any:
+        if ":waiting" in str(arguments.get("UpdateExpression")):
+            paused.append("paused")
+            answer = send()
+            return send() if fault == "reply lost" else answer
+        if paused and fault == "settle fails" and "ADMISSION" in str(arguments):
+            raise Unavailable(internal="of the test")
+        return send()
+
+    events: list[RunEvent] = []
+    with shop.env.intercepted(intercept):
+        shop.talk(session_id, events)
+    run = last_run(shop, session_id)
+    assert (events[-1].type, run.status) == ("approval_required", "waiting_approval")
+    shop.env.clock.advance(EXPIRED)
+    shop.env.sweep()
+    assert shop.env.quotas().store.list()[""].slots == {}
+    assert shop.env.ledger().get(run.id) is None
+
+
+def test_a_repeated_call_id_gets_a_new_id(shop: Shop) -> None:
+    """A decision about a call must not apply to a later call."""
+    shop.model.rounds[1] = reply("Then. ", calls("mail", "c1"))
+    session_id = shop.env.open_session()
+    shop.talk(session_id, [])
+    run = check(shop, session_id)
+    assert run is not None
+    assert len(results_of(run)) == 4

@@ -56,7 +56,7 @@ def call(made: Tool[Any], **arguments: object) -> str:
 
 def test_name_description_schema_and_validation_are_those_of_the_function() -> None:
     made = tool(make_order)
-    assert (made.name, made.category, made.effect) == ("make_order", "custom", "pure")
+    assert (made.name, made.category, made.effect) == ("make_order", "custom", "effectful")
     assert made.description == "Order items.\n\nThe order cannot be changed."
     schema = made.input_schema()
     assert (schema["required"], schema["additionalProperties"]) == (["items"], False)

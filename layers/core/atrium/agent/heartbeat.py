@@ -98,6 +98,11 @@ class LeaseHeartbeat:
         if self._thread is not None:
             self._thread.join()
 
+    def secure(self) -> None:
+        """Renew the run's lease if it expires soon. Raise `LeaseLost` if the run no longer belongs to this worker."""
+        if self._age() >= 2 * self.renew_seconds:
+            self.runs.renew(self.run_id, now=self.clock(), spend=self.spend())
+
     def _run(self) -> None:
         while not self._ended.wait(min(self.poll_seconds, max(0.0, self.deadline - time.monotonic()))):
             if time.monotonic() >= self.deadline:

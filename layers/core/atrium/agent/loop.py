@@ -4,7 +4,7 @@ The loop does not write to the table. `messages` and `spend` are always valid, s
 """
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -18,7 +18,7 @@ from atrium.kernel.errors import AtriumError, CircuitOpen, ModelFailed, ModelTim
 from atrium.kernel.ids import mint_message_id
 from atrium.llm import model as llm
 from atrium.llm.catalogue import price
-from atrium.llm.normalise import repair_request
+from atrium.llm.normalise import clean_id, repair_request
 from atrium.runs.model import (
     STEP_SEPARATOR,
     ApprovalRequiredEvent,
@@ -121,14 +121,10 @@ class AgentLoop:
                     self.stop_reason = granted
 
     def _restore(self, resumption: Resumption) -> None:
-        """Set the state that the steps of earlier workers recorded. Text of an answer that was cut off is kept."""
+        """Set the state that the steps of earlier workers recorded."""
         self.messages, self.iterations = list(resumption.messages), resumption.iterations
         self._used, self._recorded = (resumption.spend, None), len(self.messages)
         self._text = [text for each in self.messages if each.role == "assistant" and (text := each.text)]
-        if resumption.text:
-            self._text.append(resumption.text)
-            self._record("assistant", (llm.Text(resumption.text),))
-            self._record("tool", (llm.Text(INTERRUPTED),))
 
     def _step(self, request: llm.ModelRequest) -> Iterator[LoopEvent]:
         self.iterations += 1
@@ -143,6 +139,7 @@ class AgentLoop:
         if completed is None:
             self.stop_reason = self.signal.cause or "cancelled"
             return
+        completed = replace(completed, content=self._with_new_ids(completed.content))
         if completed.content:
             self._record("assistant", completed.content)
         calls = [block for block in completed.content if isinstance(block, llm.ToolUse)]
@@ -151,14 +148,22 @@ class AgentLoop:
             yield from self._answer(calls, executed=goes_on)
         if completed.stop_reason == "refusal":
             yield from self._say(REFUSAL)
+        if self.stop_reason == "approval_required":
+            return
         if self.signal.cause is not None:
             self.stop_reason = self.signal.cause
-        elif self.waiting:
-            return
         elif goes_on and any(self._can_be_made(call) and call.name == DONE.name for call in calls):
             self.stop_reason = "done"
         elif not goes_on and not self._tighten(completed):
             self._end(completed.stop_reason)
+
+    def _with_new_ids(self, content: Sequence[llm.Block]) -> tuple[llm.Block, ...]:
+        """Return an answer in which no tool call has the id of an earlier call, because decisions belong to ids."""
+        taken = {block.id for each in self.messages for block in each.content if isinstance(block, llm.ToolUse)}
+        return tuple(
+            replace(block, id=clean_id(block.id, taken)) if isinstance(block, llm.ToolUse) else block
+            for block in content
+        )
 
     def _can_be_made(self, call: llm.ToolUse) -> bool:
         return not call.problem and call.name in self.loop_input.tools.names
@@ -276,13 +281,9 @@ class AgentLoop:
             for call in refused:
                 yield ToolResultEvent(call, answers[call.id])
             yield from self._make(made, answers)
-            if waiting and self.signal.cause is None:
-                self.waiting, self.stop_reason = tuple(waiting), "approval_required"
-                self.loop_input.tools.note_waiting([call.name for call in waiting], self.loop_input.context)
-                yield from map(ApprovalRequiredEvent, waiting)
+            yield from self._wait_for(waiting)
         finally:
-            if not self.waiting:
-                self._record("tool", tuple(result_of(call, answers.get(call.id, STOPPED)) for call in calls))
+            self._record_results(calls, answers)
 
     def _resume(self, resumption: Resumption) -> Iterator[LoopEvent]:
         """Make the calls that another worker left open. The intent of these calls is already recorded."""
@@ -292,11 +293,27 @@ class AgentLoop:
             yield from resumption.unseen
             if self.signal.cause is None:
                 yield from self._make(resumption.made, answers)
+            yield from self._wait_for(resumption.waiting)
         finally:
-            if calls:
-                self._record("tool", tuple(result_of(call, answers.get(call.id, STOPPED)) for call in calls))
-        if any(call.name == DONE.name and not answers[call.id].is_error for call in calls):
+            self._record_results(calls, answers)
+        if resumption.text:
+            self._text.append(resumption.text)
+            self._record("assistant", (llm.Text(resumption.text),))
+            self._record("tool", (llm.Text(INTERRUPTED),))
+        if any(call.name == DONE.name and not answers.get(call.id, STOPPED).is_error for call in calls):
             self.stop_reason = self.signal.cause or "done"
+
+    def _wait_for(self, waiting: Sequence[llm.ToolUse]) -> Iterator[LoopEvent]:
+        """Stop the loop if calls wait for approval."""
+        if waiting and self.signal.cause is None:
+            self.loop_input.tools.note_waiting([call.name for call in waiting], self.loop_input.context)
+            self.waiting, self.stop_reason = tuple(waiting), "approval_required"
+            yield from map(ApprovalRequiredEvent, waiting)
+
+    def _record_results(self, calls: Sequence[llm.ToolUse], answers: Mapping[str, ToolAnswer]) -> None:
+        """Add the results of the calls to `messages`, unless one of the calls waits for approval."""
+        if calls and not self.waiting:
+            self._record("tool", tuple(result_of(call, answers.get(call.id, STOPPED)) for call in calls))
 
     def _make(self, made: Sequence[llm.ToolUse], answers: dict[str, ToolAnswer]) -> Iterator[LoopEvent]:
         """Make calls, and add their answers. A result of a call with effects is recorded before its event."""

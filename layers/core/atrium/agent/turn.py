@@ -66,7 +66,8 @@ class Turn:
     def events(self) -> Generator[RunEvent]:
         """Yield the run's events, from `start` to `final` or `error`. The run is committed before `usage` or `error`.
 
-        If the commit fails, the client receives an `error` event that is not stored, and the sweeper closes the run.
+        If the commit fails, or another worker took over the run, the client receives an `error` event that is not
+        stored. A worker that lost its run records nothing.
         """
         if not self.after:
             yield start_event(self.run)
@@ -83,6 +84,8 @@ class Turn:
                         yield event
             except AtriumError as error:
                 failure = error
+            except LeaseLost:
+                failure = RunInterrupted()
             except Exception as error:  # noqa: BLE001 - the run must end and the client must get an event
                 failure = self._conceal(error)
             last_events = self._close(sequencer.last, failure)
@@ -90,21 +93,20 @@ class Turn:
 
     def _close(self, last_sequence: int, failure: AtriumError | None) -> tuple[RunEvent, ...]:
         failure = failure or self._cut_short()
-        if failure is None and self.loop.waiting:
-            try:
-                self.log.flush(self.clock())
-                paused = self.finalizer.pause(self._current(), self.loop.waiting, self.loop.spend)
-            except (Unavailable, LeaseLost):
-                failure = RunInterrupted()
-            else:
-                self.ended = replace(paused, outcome=self._outcome(last_sequence, None))
-                return ()
         if self.loop.failure is not None:
             self.on_defect(self.loop.failure)
         if failure is not None:
             self.on_defect(failure)
         try:
+            if isinstance(failure, RunInterrupted):
+                raise LeaseLost
+            self.heartbeat.secure()
+            if failure is None and self.loop.stop_reason == "approval_required":
+                self._pause(last_sequence)
+                return ()
             standing = self._commit(self._outcome(last_sequence, failure))
+        except LeaseLost:  # another worker has the run, or will have it; it also records the usage
+            standing = self.finalizer.runs.get(self.run.id)
         except Unavailable as error:
             self.on_defect(error)
             return (error_event(self.run.id, last_sequence + 1, error),)
@@ -117,6 +119,11 @@ class Turn:
             return (error_event(self.run.id, last_sequence + 1, RunInterrupted()),)
         self.ended = standing
         return tuple(closing_events(self.run.id, standing.outcome, after=last_sequence))
+
+    def _pause(self, last_sequence: int) -> None:
+        self.log.flush(self.clock())
+        paused = self.finalizer.pause(self._current(), self.loop.waiting, self.loop.spend)
+        self.ended = replace(paused, outcome=self._outcome(last_sequence, None))
 
     def _commit(self, outcome: Outcome) -> Run | None:
         at, run = self.clock(), self._current()
@@ -182,7 +189,12 @@ class TurnService:
         """Start a turn. After an error, all writes are undone. The deadline includes the wait for the session."""
         began = time.monotonic()
         started = self.starter.start(request, self.reader.read(request), self._mint(request))
-        origin = {"caller": to_authorizer_context(self.starter.context), "limits": asdict(request.limits)}
+        caller = self.starter.context
+        origin = {
+            "caller": to_authorizer_context(caller),
+            "source_ip": caller.caller.source_ip,
+            "limits": asdict(request.limits),
+        }
         steps = StepLog(self.starter.runs, started.run.id, self.starter.clock, origin)
         return self.open(started, steps, deadline=began + started.plan.budget.max_seconds)
 

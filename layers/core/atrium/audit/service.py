@@ -65,9 +65,11 @@ class AuditService:
             bound.forget(tenant_id, what)
             raise
 
-    def recording(self, type: EventType, details: Mapping[str, object]) -> Put:
+    def recording(
+        self, type: EventType, details: Mapping[str, object], *, session_id: str = "", end_user: str = ""
+    ) -> Put:
         """Return the write that appends an event, for the transaction that makes the audited change."""
-        return self.store.appending(self._event(type, details, "", ""), keep_days=self.keep_days)
+        return self.store.appending(self._event(type, details, session_id, end_user), keep_days=self.keep_days)
 
     def _event(self, type: EventType, details: Mapping[str, object], session_id: str, end_user: str) -> AuditEvent:
         now = self.clock()

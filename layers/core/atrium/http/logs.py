@@ -129,6 +129,9 @@ def record_tool_call(call: ToolCallEnd) -> None:
 def record_run(run: Run | None) -> None:
     """Record the end of a run. None: the run could not be committed, and the sweeper will end it."""
     outcome = run.outcome if run else None
+    if run is not None and run.is_waiting:
+        logger().info("run waits for approval", calls=len(run.waiting_for))
+        return
     if run is None or outcome is None or run.ended_at is None:
         measure({"Runs": 1, "RunFailures": 1}, message="run not committed")
         return

@@ -21,13 +21,14 @@ from atrium.tenants.context import Principal, TenantContext
 from atrium.tenants.store import read_tenant
 
 
-def restore_caller(fields: Mapping[str, object], run_id: RunId, table: TenantTable, now: datetime) -> TenantContext:
-    """Return the context of a run's caller. `fields` are those of `to_authorizer_context`. Costs one batch read.
+def restore_caller(origin: Mapping[str, Any], run_id: RunId, table: TenantTable, now: datetime) -> TenantContext:
+    """Return the context of a run's caller, from the origin that `agent.turn` recorded. Costs one batch read.
 
     Raises `TenantInactive`, or `Unauthenticated` if the fields are invalid or if the user, key or client was deleted,
     suspended or revoked, or has expired.
     """
-    context = read_authorizer_context(fields, request_id=run_id)
+    source_ip = str(origin.get("source_ip", ""))
+    context = read_authorizer_context(origin["caller"], request_id=run_id, source_ip=source_ip)
     if not isinstance(context, TenantContext) or context.tenant_id != table.tenant_id:
         raise Unauthenticated(internal="the run's caller belongs to no tenant or to another one")
     place = _place(context.principal)

@@ -12,7 +12,7 @@ from atrium.runs.approvals import Approvals, Decision
 from atrium.runs.model import Run
 from atrium.runs.service import RunService
 from atrium.runs.steps import StepLog
-from atrium.tools.registry import ToolRegistry
+from atrium.tools.registry import ToolRegistry, amount_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +43,21 @@ class ApprovalService:
         run = self.runs.get(run_id)
         steps = StepLog(self.runs.runs, run.id, self.clock)
         call = next((each for each in steps.read().calls if each.id == tool_call_id), None)
-        if call is None or tool_call_id not in run.waiting_for:
+        if call is None:
             raise NotFound("The run has no tool call with this id that needs approval.")
-        if not run.is_waiting:
-            raise Conflict("The run no longer waits for the approval of this tool call.")
-        self.guard.require_permission(f"tool:{call.name}", session_id=run.session_id)
+        if not run.is_waiting or tool_call_id not in run.waiting_for:
+            raise Conflict("The run does not wait for the approval of this tool call, or does not wait any more.")
+        given = call.input if args is None else args
+        self.guard.require_permission(f"tool:{call.name}", amount=amount_of(given), session_id=run.session_id)
         problem = self.tools.find_problem(call.name, args) if args is not None else ""
         if problem:
             raise invalid_field("args", problem)
         approvals = Approvals(self.runs.runs, run)
         who = self.runs.context.owner
-        made = approvals.decide(tool_call_id, Decision(decision, who, self.clock(), args, reason))
-        if made.by == who:
-            details: dict[str, object] = {"run_id": run.id, "tool": call.name, "tool_call_id": call.id}
-            details |= {"decision": decision, "args": dict(call.input if args is None else args), "reason": reason}
-            self.guard.audit.record("tool.decide", details, session_id=run.session_id, end_user=run.end_user)
+        details: dict[str, object] = {"run_id": run.id, "tool": call.name, "tool_call_id": call.id}
+        details |= {"decision": decision, "args": dict(given), "reason": reason}
+        record = self.guard.audit.recording("tool.decide", details, session_id=run.session_id, end_user=run.end_user)
+        approvals.decide(tool_call_id, Decision(decision, who, self.clock(), args, reason), record)
         if approvals.are_decided():
             self.wake(run.id)
         return run

@@ -22,7 +22,6 @@ from atrium.kernel.errors import AtriumError, RunInterrupted, Unavailable
 from atrium.kernel.ids import RunId
 from atrium.llm.model import ToolResult, ToolUse
 from atrium.quotas.model import AdmissionRequest, Admitted, Estimate, Extended, Rejected, Reservation, Used
-from atrium.quotas.responses import limit_error
 from atrium.runs.approvals import Approvals, Decision
 from atrium.runs.model import Run, RunEvent
 from atrium.runs.steps import (
@@ -35,14 +34,15 @@ from atrium.runs.steps import (
     unrecorded_text,
     unseen_events,
 )
-from atrium.runs.store import LeaseLost, read_stored
-from atrium.sessions.finalizing import RunFinalizer, spent_at_most
+from atrium.runs.store import LeaseLost, RunStore, read_stored
+from atrium.sessions.finalizing import RunFinalizer, spent_so_far
 from atrium.tools.registry import ToolRegistry
 
 ATTEMPTS_MAX = 3
 WAIT_SECONDS_MAX = 60
 """If a limit resets within this time, the run is resumed later. Otherwise it fails with the limit's error."""
 
+type Calls = tuple[ToolUse, ...]
 type ServiceFor = Callable[[Mapping[str, Any], RunId, int], TurnService]
 
 
@@ -50,7 +50,7 @@ type ServiceFor = Callable[[Mapping[str, Any], RunId, int], TurnService]
 class RunResumer:
     """Resumes runs of one tenant.
 
-    `service_for` returns the turn service of the run's caller for an epoch of the run. It gets the caller's fields that
+    `service_for` returns the turn service of the run's caller for an epoch of the run. It gets the origin that
     `agent.turn` recorded with the first step, and raises an `AtriumError` if the caller is no longer active.
     """
 
@@ -72,17 +72,19 @@ class RunResumer:
         if not is_decided and not self.finalizer.is_resumable(run, now):
             self.finalizer.close_expired(run_id)
             return None
-        taken = runs.take_over(run_id, now=now, is_decided=is_decided)
+        taken = runs.take_over(run_id, now=now, is_waiting=is_decided)
         if taken is None:
             return None
         try:
+            if taken.cancel_requested or self.finalizer.ledger.get(run_id) is not None:
+                raise RunInterrupted
             return _Take(self.finalizer, self.service_for, run, taken, decisions).resume()
         except LeaseLost:
             return None
         except Unavailable:
             raise
         except AtriumError as failure:
-            self.finalizer.close(taken, failure)
+            self.finalizer.close(runs.get(run_id) or taken, failure)
             return None
 
 
@@ -101,12 +103,12 @@ class _Take:
         progress, reserved = steps.read(), self.taken.reservation
         if not progress.steps or reserved is None:
             raise RunInterrupted
-        service = self.service_for(progress.origin["caller"], self.run.id, self.taken.epoch)
+        service = self.service_for(progress.origin, self.run.id, self.taken.epoch)
         starter = service.starter
         request = self._request(progress)
         read = service.reader.read(request)
         plan = starter.plan(request, read)
-        settled = self._settle(progress, reserved)
+        settled = self._settle(steps.runs, progress, reserved)
         reserved = settled.reservation or reserved
         allowance = RunAllowance(starter.admission, plan.budget, read.scopes, reserved)
         loop_input = starter.loop_input(plan, settled, read.runs)
@@ -124,28 +126,32 @@ class _Take:
 
     def _request(self, progress: Progress) -> TurnRequest:
         """Return the request of the run. Its message was checked when the run began, and is not repeated."""
+        given = progress.origin.get("limits", {})
         return TurnRequest(
             message=(),
             session_id=self.run.session_id,
             agent_id=self.run.agent_id,
             model=progress.model or self.run.model,
-            limits=RunLimits(**progress.origin.get("limits", {})),
+            limits=RunLimits(**{name: given.get(name) for name in RunLimits.__slots__}),
             end_user=self.run.end_user,
         )
 
-    def _settle(self, progress: Progress, reserved: Reservation) -> Run:
-        """Settle the run's slots to its usage. The usage of a call that was running is estimated as its reservation."""
-        quotas, taken = self.finalizer.quotas, self.taken
+    def _settle(self, runs: RunStore, progress: Progress, reserved: Reservation) -> Run:
+        """Settle the run's slots to its usage. The usage is stored first, so that a later worker knows it."""
+        quotas = self.finalizer.quotas
         held = quotas.find(reserved) or reserved
-        spend = max(taken.spend, progress.spend, key=lambda each: each.total_tokens)
-        spend = spent_at_most(replace(taken, spend=spend, reservation=held))
+        spend = spent_so_far(replace(self.taken, reservation=held), progress)
         used = Used(spend.total_tokens, spend.cost_nanos)
+        settled = replace(self.taken, spend=spend, reservation=held.settled(used))
+        if not runs.note_reservation(held.settled(used), spend=spend):
+            raise LeaseLost
         quotas.settle(held, used)
-        return replace(taken, spend=spend, reservation=held.settled(used))
+        return settled
 
     def _reserve(self, started: StartedTurn, progress: Progress, read: TurnContext) -> Reservation | None:
         """Reserve the next model call. Return None if a limit rejects it and resets soon; then the run waits."""
-        run, quotas, clock = started.run, self.finalizer.quotas, self.finalizer.clock
+        run, admission = started.run, started.allowance.admission
+        quotas, clock = self.finalizer.quotas, self.finalizer.clock
         call = estimate_call(build_request(started.loop_input, progress.closed().messages), clock())
         fitted = started.plan.budget.fit(call, run.spend)
         asked = AdmissionRequest(run.id, 0, 0)
@@ -158,7 +164,7 @@ class _Take:
         if not isinstance(decision, Rejected):
             raise RunInterrupted
         if decision.retry_after_seconds is None or decision.retry_after_seconds > WAIT_SECONDS_MAX:
-            raise limit_error(decision, clock())
+            raise admission.error(decision)
         if self.run.is_waiting and self.run.lease_until is not None:
             waiting = replace(run, waiting_for=self.run.waiting_for)
             replace(self.finalizer.runs, epoch=run.epoch).pause(waiting, until=self.run.lease_until)
@@ -170,7 +176,7 @@ class _Take:
         for _ in range(ATTEMPTS_MAX):
             recorded = steps.read()
             progress = recorded.knowing(shown_results(stored))
-            made, results = self._decide(progress, tools)
+            made, results, waiting = self._decide(progress, tools)
             results += tuple(each for call, each in progress.results.items() if call not in recorded.results)
             ids = tuple(call.id for call in made)
             step = Step((), ids, results, spend, progress.iterations, progress.model, is_takeover=True)
@@ -181,12 +187,14 @@ class _Take:
             known = (*recorded.results.values(), *results)
             unseen = tuple(unseen_events(progress.messages, {each.tool_use_id: each for each in known}, stored))
             text = unrecorded_text(stored, progress.messages)
-            return Resumption(progress.messages, progress.calls, made, known, unseen, spend, progress.iterations, text)
+            return Resumption(
+                progress.messages, progress.calls, made, known, unseen, waiting, spend, progress.iterations, text
+            )
         raise LeaseLost
 
-    def _decide(self, progress: Progress, tools: ToolRegistry) -> tuple[tuple[ToolUse, ...], tuple[ToolResult, ...]]:
-        """Return the open calls that are made, with their arguments, and the results of the others."""
-        made, results = list[ToolUse](), list[ToolResult]()
+    def _decide(self, progress: Progress, tools: ToolRegistry) -> "tuple[Calls, tuple[ToolResult, ...], Calls]":
+        """Return the open calls that are made, with their arguments, the results of others, and those that wait."""
+        made, results, waiting = list[ToolUse](), list[ToolResult](), list[ToolUse]()
         for call in progress.open_calls:
             decision = self.decisions.get(call.id)
             given = call if decision is None or decision.args is None else replace(call, input=decision.args)
@@ -195,11 +203,9 @@ class _Take:
                 results.append(ToolResult(call.id, UNKNOWN, is_error=True))
             elif was_made or (decision is not None and decision.decision == "approve"):
                 made.append(given)
+            elif decision is None:  # the worker failed before the run could wait
+                waiting.append(call)
             else:
-                results.append(ToolResult(call.id, _refusal(decision), is_error=True))
-        return tuple(made), tuple(results)
-
-
-def _refusal(decision: Decision | None) -> str:
-    reason = f" Reason: {decision.reason}" if decision and decision.reason else ""
-    return f"Not called: a person refused this call.{reason}"
+                reason = f" Reason: {decision.reason}" if decision.reason else ""
+                results.append(ToolResult(call.id, f"Not called: a person refused this call.{reason}", is_error=True))
+        return tuple(made), tuple(results), tuple(waiting)

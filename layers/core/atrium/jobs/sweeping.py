@@ -82,6 +82,9 @@ class Sweep:
 def _return(finalizer: RunFinalizer, scope_id: str, name: str, slot: Slot, run_id: RunId | None) -> bool:
     """Settle a slot without an open run: to the usage in the ledger, or to 0 if the run was never recorded."""
     run = finalizer.runs.get(run_id) if run_id else None
+    if run is not None and run.is_waiting:  # its worker could not settle the slot
+        used = Used(run.spend.total_tokens, run.spend.cost_nanos)
+        return finalizer.quotas.settle_slot(scope_id, name, slot, used, is_last=True)
     if run is not None and run.is_open:
         return False
     entry = finalizer.ledger.find(name)

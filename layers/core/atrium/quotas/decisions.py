@@ -18,10 +18,12 @@ from atrium.quotas.limits import (
     ends_at,
 )
 from atrium.quotas.model import (
+    TENANT,
     UNLIMITED,
     AdmissionRequest,
     LimitUsage,
     QuotaScope,
+    Recorded,
     Rejected,
     Reservation,
     ScopeLimits,
@@ -195,6 +197,14 @@ def seen(scopes: Sequence[ScopeLimits], items: Mapping[str, AdmissionItem]) -> S
 def without_slot(run_id: RunId, scopes: Sequence[ScopeLimits], items: Mapping[str, AdmissionItem]) -> Seen:
     """Return the items and limits of the scopes in which the run has no slot."""
     return [(item, scope) for item, scope in seen(scopes, items) if item.find(slot_name(run_id)) is None]
+
+
+def recorded(
+    asked: Mapping[str, Sequence[LimitIncrement]], scopes: Sequence[ScopeLimits], items: Mapping[str, AdmissionItem]
+) -> Recorded:
+    order = sorted(scopes, key=lambda each: each.id != TENANT)
+    shown = (usages(items[each.id], asked[each.id], added=True) for each in order)
+    return Recorded(tuple(usage for own in shown for usage in own))
 
 
 def unused(item: AdmissionItem, slot: Slot, used: Used) -> dict[str, int]:

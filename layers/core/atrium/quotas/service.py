@@ -218,14 +218,15 @@ class QuotaService:
             return Extended(reservation.advanced(used, request))
         held = [each for each in scopes if each.id in reservation.slots]
         name, items, slots = slot_name(reservation.run_id), self.read(held), dict[str, Slot]()
+        fitted = decisions.fit(request, decisions.seen(held, items), decisions.resumption_charges)
+        if isinstance(fitted, Rejected):
+            return fitted
         answer: Slot | int | Rejected | LeaseExpired | None = None
         for scope in held:
-            new = NewSlot(name, request.tokens, request.cost_nanos, False, sweep_place(self.table, scope.id))
-            asked, known = decisions.resumption_charges(request, scope), reservation.slots[scope.id]
-            plan = partial(
-                planning.plan_resumption, keys.admission(scope.id), known=known, used=used, asked=asked, new=new
-            )
-            answer, _ = self._carry_out(items[scope.id], plan)
+            new = NewSlot(name, fitted.tokens, fitted.cost_nanos, False, sweep_place(self.table, scope.id))
+            asked, known = decisions.resumption_charges(fitted, scope), reservation.slots[scope.id]
+            plan = partial(planning.plan_resumption, keys.admission(scope.id), known=known, used=used, asked=asked)
+            answer, _ = self._carry_out(items[scope.id], partial(plan, new=new))
             if not isinstance(answer, Slot):
                 break
             slots[scope.id] = answer
@@ -257,28 +258,32 @@ class QuotaService:
             slot = Slot.parse(text)
         return True  # the worker is extending the reservation, which also renews the lease
 
-    def settle(self, reservation: Reservation, used: Used) -> bool:
+    def settle(self, reservation: Reservation, used: Used, *, is_last: bool = False) -> bool:
         """Remove a run's slots and count its actual usage. Return False if the run has no slot in the tenant's item.
 
-        Must be called for every outcome of a run, after its ledger entry is written and the run is closed. Idempotent.
+        Must be called for every outcome of a run, after its ledger entry is written and the run is closed. With
+        `is_last`, slots that a later worker acquired are kept. Idempotent.
         """
-        return self._settle(reservation, used, undone=False)
+        return self._settle(reservation, used, undone=False, is_last=is_last)
 
     def release(self, reservation: Reservation) -> bool:
         """Undo the admission of a run that did not begin: subtract its reservation, request and session."""
         return self._settle(reservation, Used(0, 0), undone=True)
 
-    def _settle(self, reservation: Reservation, used: Used, *, undone: bool) -> bool:
+    def _settle(self, reservation: Reservation, used: Used, *, undone: bool, is_last: bool = False) -> bool:
         if not reservation.recorded:
             return False
         settled = False
         for scope_id, slot in reservation.slots.items():
-            settled = self.settle_slot(scope_id, slot_name(reservation.run_id), slot, used, undone=undone)
+            name = slot_name(reservation.run_id)
+            settled = self.settle_slot(scope_id, name, slot, used, undone=undone, is_last=is_last)
         if reservation.platform_item is not None and self.platform is not None:
             self.platform.release(reservation.run_id, reservation.platform_item)
         return settled
 
-    def settle_slot(self, scope_id: str, name: str, slot: Slot, used: Used, *, undone: bool = False) -> bool:
+    def settle_slot(
+        self, scope_id: str, name: str, slot: Slot, used: Used, *, undone: bool = False, is_last: bool = False
+    ) -> bool:
         """Settle the slot with this name in one scope's item. Return False if the slot is already settled."""
         key = keys.admission(scope_id)
         item: AdmissionItem | None = None
@@ -287,7 +292,7 @@ class QuotaService:
             if item is None:
                 return True
             found = item.find(name)
-            if found is None:
+            if found is None or (is_last and found.call > slot.call):
                 return False
             slot = found
         raise Unavailable(internal="a slot was changed concurrently in every attempt", retry_after_seconds=1)
@@ -317,16 +322,16 @@ class QuotaService:
                 plan = planning.plan_count(keys.admission(scope.id), items[scope.id], asked[scope.id])
                 if isinstance(plan.answer, Rejected):
                     if self.table.get(record.key) is not None:
-                        return _recorded(asked, scopes, items)
+                        return decisions.recorded(asked, scopes, items)
                     return decisions.reject(decisions.seen(scopes, items), _SESSION_CHARGES) or plan.answer
                 counted[scope.id] = plan.answer
                 updates += [plan.update] if plan.update else []
             try:
                 self.table.transact([record, self.store.session_mark(session_id, counted), *updates])
-                return _recorded(asked, scopes, items)
+                return decisions.recorded(asked, scopes, items)
             except TransactionRefused as refused:
                 if 0 in refused.failed:  # the record exists: this transaction succeeded and its reply was lost
-                    return _recorded(asked, scopes, items)
+                    return decisions.recorded(asked, scopes, items)
             except Contended:
                 pass
             items = self.read(scopes)
@@ -389,11 +394,3 @@ class QuotaService:
                 self.platform.undo(run_id)
         except Unavailable as failure:
             self.on_failure(failure)
-
-
-def _recorded(
-    asked: Mapping[str, Sequence[decisions.LimitIncrement]], scopes: Sequence[ScopeLimits], items: Items
-) -> Recorded:
-    order = sorted(scopes, key=lambda each: each.id != TENANT)
-    shown = (decisions.usages(items[each.id], asked[each.id], added=True) for each in order)
-    return Recorded(tuple(usage for own in shown for usage in own))

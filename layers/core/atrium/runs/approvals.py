@@ -51,8 +51,8 @@ class Approvals:
     def are_decided(self) -> bool:
         return len(self.read()) == len(self.run.waiting_for)
 
-    def decide(self, tool_call_id: str, decision: Decision) -> Decision:
-        """Record a decision and return it. If the same decision was recorded before, return that one.
+    def decide(self, tool_call_id: str, decision: Decision, record: Put) -> None:
+        """Record a decision and its audit event in one transaction. Has no effect if it was recorded before.
 
         Raises `Conflict` if the call has another decision.
         """
@@ -67,13 +67,11 @@ class Approvals:
         item = store_payload(self.runs.blobs, "decision", reference, content)
         item |= {"call": tool_call_id, "ttl": epoch_seconds(decision.at + timedelta(days=KEPT_DAYS))}
         try:
-            self.runs.table.write(Put(keys.approval(self.run.id, tool_call_id), item, NEW))
+            self.runs.table.write_audited(Put(keys.approval(self.run.id, tool_call_id), item, NEW), [record])
         except ConditionFailed as error:
             standing = _decode(load_payload(self.runs.blobs, "decision", error.item or {}))
             if replace(standing, by=decision.by, at=decision.at) != decision:
                 raise Conflict("This tool call was decided before, with another decision.") from error
-            return standing
-        return decision
 
 
 def _decode(content: Mapping[str, Any]) -> Decision:

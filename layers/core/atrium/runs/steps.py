@@ -140,9 +140,9 @@ class Progress:
 class Resumption:
     """The state of a run that another worker left.
 
-    `calls` are the tool calls of the last message. Of these, `made` are made, possibly again, and all others have a
-    result in `results`. `unseen` are the events of recorded messages and results that are not stored. `text` was
-    streamed, but not recorded.
+    `calls` are the tool calls of the last message. Of these, `made` are made, possibly again, `waiting` need approval,
+    and all others have a result in `results`. `unseen` are the events of recorded messages and results that are not
+    stored. `text` was streamed, but not recorded.
     """
 
     messages: tuple[Message, ...]
@@ -150,6 +150,7 @@ class Resumption:
     made: tuple[ToolUse, ...]
     results: tuple[ToolResult, ...]
     unseen: tuple[LoopEvent, ...]
+    waiting: tuple[ToolUse, ...]
     spend: Spend
     iterations: int
     text: str = ""

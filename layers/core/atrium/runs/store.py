@@ -144,8 +144,8 @@ class RunStore:
         except ConditionFailed:
             return self.get(run_id)
 
-    def take_over(self, run_id: RunId, *, now: datetime, is_decided: bool = False) -> Run | None:
-        """Take over a run whose lease has expired or, if `is_decided`, a run that waits for approval.
+    def take_over(self, run_id: RunId, *, now: datetime, is_waiting: bool = False) -> Run | None:
+        """Take over a run whose lease has expired or, if `is_waiting`, a run that waits for approval.
 
         The run gets a new epoch and a new lease, so earlier workers can no longer write to it, and is in the sweeper's
         index until it ends. Returns the run, or None if its lease is valid or the run has ended. A lost reply is
@@ -155,7 +155,7 @@ class RunStore:
         values: dict[str, Any] = {**_RUNNING, **_WAITING, **sweep_attributes(self.table.tenant_id, run_id)}
         values |= {"lease": _lease_end(now), "none": 0, "one": 1, "mark": mark}
         condition = "#status = :waiting"
-        if not is_decided:
+        if not is_waiting:
             condition = f"({condition} OR #status = :running) AND #lease < :now"
             values["now"] = epoch_seconds(now)
         count = "#epoch = if_not_exists(#epoch, :none) + :one"
@@ -169,18 +169,24 @@ class RunStore:
     def pause(self, run: Run, *, until: datetime) -> None:
         """Let a run wait, without a worker, for the approval of the calls in `waiting_for`, until the given time.
 
-        Raises `LeaseLost` if the run no longer belongs to this worker.
+        Raises `LeaseLost` if the run no longer belongs to this worker. A lost reply is recognised.
         """
+        mark = token_hex(8)
         values = {
             **_WAITING,
+            "mark": mark,
             **sweep_attributes(self.table.tenant_id, run.id),
             "lease": epoch_seconds(until),
             "calls": list(run.waiting_for),
             "spend": spend_attribute(run.spend),
             "reservation": run.reservation.to_item() if run.reservation else None,
         }
-        fields = "#spend = :spend, #reservation = :reservation, #waiting_for = :calls"
-        self._write_own(run.id, f"SET #status = :waiting, #lease = :lease, {fields}, {_SWEPT}", values)
+        fields = "#spend = :spend, #reservation = :reservation, #waiting_for = :calls, #paused_by = :mark"
+        try:
+            self._write_own(run.id, f"SET #status = :waiting, #lease = :lease, {fields}, {_SWEPT}", values)
+        except LeaseLost as lost:
+            if not lost.item or lost.item.get("paused_by") != mark:
+                raise
 
     def end(self, run_id: RunId, outcome: Outcome, *, at: datetime) -> bool:
         """Write the outcome of a run once. Return False if the run has ended or was taken over by another process.
@@ -193,7 +199,7 @@ class RunStore:
         assignments = ", ".join(f"#{name} = :{name}" for name in present)
         try:
             self._write_own(
-                run_id, f"SET {assignments} REMOVE #sweep_pk, #sweep_sk, #lease, #epoch, #taken_by", present
+                run_id, f"SET {assignments} REMOVE #sweep_pk, #sweep_sk, #lease, #epoch, #taken_by, #paused_by", present
             )
         except LeaseLost as lost:
             if lost.item and lost.item.get("mark") == outcome.mark:

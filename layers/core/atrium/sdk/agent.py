@@ -242,6 +242,8 @@ def _make_registry(tools: Iterable[Tool[Any]], require_done_tool: bool) -> ToolR
     chosen = [*tools, *([DONE] if require_done_tool else [])]
     names = Counter(each.name for each in chosen)
     for each in chosen:
+        if each.requires_approval:
+            raise invalid_field("tools", f"the tool {each.name} requires approval, which only the platform can ask for")
         if names[each.name] > 1 or (each.name == DONE.name and each is not DONE):
             raise invalid_field("tools", f"must have different names, and not the reserved name `{DONE.name}`")
     return ToolRegistry(chosen)

@@ -5,24 +5,25 @@
     approval  pause ─> settle; the session remains in use
 
 Each step is idempotent. The ledger entry is written first and never removed, so every ended run is charged. Slots are
-removed after the commit, so every open run has its slot. If the session is not released, the next turn or the sweeper
-releases it.
+removed after the commit, so every running run has its slot. If the session is not released, the next turn or the
+sweeper releases it.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from atrium.kernel.clock import Clock
-from atrium.kernel.errors import ApprovalExpired, AtriumError, RunInterrupted
+from atrium.kernel.errors import ApprovalExpired, AtriumError, RunInterrupted, Unavailable
 from atrium.kernel.ids import RunId, SessionId, mint_message_id
 from atrium.llm.model import Text, ToolUse, Usage
 from atrium.quotas.model import Used
 from atrium.quotas.service import QuotaService
 from atrium.runs.approvals import Approvals
 from atrium.runs.model import Message, Outcome, Run, RunError, Sequencer, Spend
-from atrium.runs.steps import STOPPED, StepLog, shown_results, unrecorded_text, unseen_events
-from atrium.runs.store import RunStore, read_stored
+from atrium.runs.steps import STOPPED, Progress, Step, StepLog, shown_results, unrecorded_text, unseen_events
+from atrium.runs.store import LeaseLost, RunStore, read_stored
 from atrium.sessions.purge import purge_run
 from atrium.sessions.store import SessionStore
 from atrium.usage.model import LedgerEntry
@@ -81,7 +82,8 @@ class RunFinalizer:
         )
         self.runs.pause(paused, until=until)
         if run.reservation is not None:
-            self.quotas.settle(run.reservation, used)
+            with suppress(Unavailable):  # the sweeper settles the slots later
+                self.quotas.settle(run.reservation, used, is_last=True)
         return paused
 
     def close_expired(self, run_id: RunId) -> bool:
@@ -102,7 +104,7 @@ class RunFinalizer:
             if run.lease_is_over(now) or (run.is_waiting and Approvals(self.runs, run).are_decided()):
                 self.wake(run.id)
             return False
-        taken = self.runs.take_over(run_id, now=now, is_decided=is_dropped)
+        taken = self.runs.take_over(run_id, now=now, is_waiting=is_dropped)
         return taken is not None and self.close(taken, ApprovalExpired() if run.is_waiting else RunInterrupted())
 
     def close(self, taken: Run, failure: AtriumError) -> bool:
@@ -111,9 +113,10 @@ class RunFinalizer:
         The recorded usage is the larger of reported usage and reservation, because a model call may have been running.
         """
         now, runs = self.clock(), replace(self.runs, epoch=taken.epoch)
+        recorded = self._fence(taken)
         if taken.reservation is not None:
             taken = replace(taken, reservation=self.quotas.find(taken.reservation) or taken.reservation)
-        outcome = self._interrupted(taken, spent_at_most(taken), now, failure)
+        outcome = self._interrupted(taken, recorded, spent_so_far(taken, recorded), now, failure)
         entry = self._entry(taken, outcome, now)
         standing = self._record(entry)
         if standing is not None:
@@ -124,6 +127,18 @@ class RunFinalizer:
         self._settle(taken, standing or entry)
         self._give_back(taken.ended(outcome, now))
         return True
+
+    def _fence(self, taken: Run) -> Progress:
+        """Record a step, after which no earlier worker makes a call. Return the state of the run before this step."""
+        steps = StepLog(self.runs, taken.id, self.clock)
+        while True:
+            recorded = steps.read()
+            fence = Step(spend=recorded.spend, iterations=recorded.iterations, model=recorded.model, is_takeover=True)
+            try:
+                steps.append(fence)
+            except LeaseLost:  # an earlier worker recorded one more step
+                continue
+            return recorded
 
     def is_resumable(self, run: Run, now: datetime) -> bool:
         """Return whether another worker may resume a run: its lease expired a short time ago, and it has steps."""
@@ -172,9 +187,8 @@ class RunFinalizer:
         if self.sessions.get(ended.session_id) is None:
             purge_run(self.runs, ended.id)
 
-    def _interrupted(self, run: Run, spend: Spend, now: datetime, failure: AtriumError) -> Outcome:
+    def _interrupted(self, run: Run, recorded: Progress, spend: Spend, now: datetime, failure: AtriumError) -> Outcome:
         stored = list(read_stored(self.runs, run, after=1))
-        recorded = StepLog(self.runs, run.id, self.clock).read()
         progress = recorded.knowing(shown_results(stored)).closed(STOPPED.text)
         text = unrecorded_text(stored, progress.messages)
         sequencer = Sequencer(stored[-1].sequence if stored else 1)
@@ -217,8 +231,15 @@ class RunFinalizer:
         )
 
 
-def spent_at_most(run: Run) -> Spend:
-    """Return an upper bound of an interrupted run's usage. A bound above the reported usage is marked as estimated."""
+def spent_so_far(run: Run, recorded: Progress) -> Spend:
+    """Return the usage of an interrupted run, at most its reservation.
+
+    While tool calls are open, no model call is running, so the recorded usage is exact. Otherwise, a model call may
+    have been running, and a bound above the reported usage is marked as estimated.
+    """
+    if recorded.open_calls:
+        return recorded.spend
+    run = replace(run, spend=max(recorded.spend, run.spend, key=lambda each: each.total_tokens))
     if run.reservation is None:
         return run.spend
     own = run.reservation.own

@@ -167,4 +167,5 @@ CALCULATOR = tool(
     f"Compute an arithmetic expression exactly, or to {DIGITS} digits if that is not possible.",
     name="calculator",
     category="math",
+    effect="pure",
 )(_calculate)

@@ -21,4 +21,6 @@ def _read(
     return f"{local.isoformat(timespec='seconds')} ({local:%A})"
 
 
-CURRENT_TIME = tool("Tell the current date and time in a time zone.", name="current_time", category="time")(_read)
+CURRENT_TIME = tool(
+    "Tell the current date and time in a time zone.", name="current_time", category="time", effect="pure"
+)(_read)

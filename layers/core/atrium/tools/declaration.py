@@ -46,6 +46,8 @@ class ToolOptions(TypedDict, total=False):
     effect: EffectClass
     timeout_seconds: _Count
     calls_per_minute: _Count
+    requires_approval: bool
+    ephemeral: _Count
 
 
 _OPTIONS = TypeAdapter(ToolOptions)

@@ -19,4 +19,5 @@ DONE = tool(
     "Say that the task is complete. Call it once, after everything else.",
     name="done",
     category="control",
+    effect="pure",
 )(_close)

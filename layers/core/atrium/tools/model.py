@@ -52,7 +52,7 @@ class Tool[Arguments: BaseModel]:
 
     If `requires_approval`, a run waits before each call until a person approves it.
     A model request contains only the newest `ephemeral` outputs of the tool, and a short text instead of older outputs.
-    None means the default of the category (`atrium.context.history`).
+    None means the default of the category (`atrium.context.conversation`).
     """
 
     name: str
@@ -62,7 +62,7 @@ class Tool[Arguments: BaseModel]:
     run: Callable[[Arguments, ToolContext], ToolOutput]
     version: str = "1"
     permission: ToolPermission = "read"
-    effect: EffectClass = "pure"
+    effect: EffectClass = "effectful"
     timeout_seconds: int = 30
     calls_per_minute: int = 100
     requires_approval: bool = False

@@ -196,7 +196,7 @@ class GuardedTools(ToolRegistry):
     def call(self, name: str, arguments: Mapping[str, Any], context: ToolContext) -> ToolAnswer:
         if name not in self.names or name == DONE.name:
             return super().call(name, arguments, context)
-        session_id, amount = session_of(context.run_id), _amount(arguments)
+        session_id, amount = session_of(context.run_id), amount_of(arguments)
         if not self._guard.check_permission(f"tool:{name}", amount=amount, session_id=session_id):
             return ToolAnswer(f"A policy of the tenant does not allow the tool {name}.", is_error=True)
         began = time.monotonic()
@@ -216,7 +216,7 @@ class GuardedTools(ToolRegistry):
         return ToolAnswer(_WITHHELD.format(", ".join(signals)), is_error=True) if signals else answer
 
 
-def _amount(arguments: Mapping[str, Any]) -> Decimal | None:
+def amount_of(arguments: Mapping[str, Any]) -> Decimal | None:
     """Return the argument `amount` of a call, or None if it is missing or not a finite number."""
     value = arguments.get(AMOUNT)
     if isinstance(value, bool) or not isinstance(value, str | int | float):
