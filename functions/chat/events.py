@@ -147,7 +147,7 @@ class ToolResultEvent(_Event):
 
 
 class ApprovalRequiredEvent(_Event):
-    """A tool call waits for approval. The stream ends after these events; the run goes on after the decisions."""
+    """A tool call waits for approval. The stream ends after these events; the run continues after the decisions."""
 
     event: Literal["approval_required"]
     """Type of the event."""

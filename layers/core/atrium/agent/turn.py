@@ -19,6 +19,7 @@ from atrium.kernel.clock import Clock
 from atrium.kernel.errors import AtriumError, ModelTimeout, NotFound, RunInterrupted, Unavailable
 from atrium.kernel.ids import RunId, mint_run_id, mint_session_id
 from atrium.runs.model import (
+    ApprovalRequiredEvent,
     Outcome,
     Run,
     RunError,
@@ -64,7 +65,8 @@ class Turn:
         return self.started.run
 
     def events(self) -> Generator[RunEvent]:
-        """Yield the run's events, from `start` to `final` or `error`. The run is committed before `usage` or `error`.
+        """Yield the run's events, from `start` to `final` or `error`. The run is committed before `usage` or `error`,
+        and waits before `approval_required`.
 
         If the commit fails, or another worker took over the run, the client receives an `error` event that is not
         stored. A worker that lost its run records nothing.
@@ -73,6 +75,7 @@ class Turn:
             yield start_event(self.run)
         sequencer = Sequencer(after=max(self.after, 1))
         failure: AtriumError | None = None
+        held: list[RunEvent] = []
         with self.heartbeat:
             try:
                 with closing(self.loop.run()) as pieces:
@@ -81,7 +84,10 @@ class Turn:
                             self.on_defect(piece.answer.defect)
                         event = sequencer.number(piece)
                         self.log.append(event)
-                        yield event
+                        if isinstance(piece, ApprovalRequiredEvent):
+                            held.append(event)
+                        else:
+                            yield event
             except AtriumError as error:
                 failure = error
             except LeaseLost:
@@ -89,7 +95,7 @@ class Turn:
             except Exception as error:  # noqa: BLE001 - the run must end and the client must get an event
                 failure = self._conceal(error)
             last_events = self._close(sequencer.last, failure)
-        yield from last_events
+        yield from (*held, *last_events)
 
     def _close(self, last_sequence: int, failure: AtriumError | None) -> tuple[RunEvent, ...]:
         failure = failure or self._cut_short()

@@ -1,6 +1,7 @@
-"""The sweeper. Every minute, it closes all tenants' runs whose lease expired, and settles slots without an open run.
+"""The sweeper. Every minute, it closes all tenants' runs whose lease expired, or leaves them to a worker that can resume
+them (`RunFinalizer`), and settles slots without an open run.
 
-An open run is found through its slot. A run that was admitted without a slot has an entry in the sweeper's index.
+A running run is found through its slot. A run without a slot, or that was taken over, is in the sweeper's index.
 """
 
 from collections import Counter

@@ -4,7 +4,7 @@
 
 A worker writes the step after the last one that it knows, on the condition that this step does not exist. A worker that
 takes over a run first writes a step of its own. Then every later write of the earlier worker fails, so of two workers
-only one makes the next tool call. A turn with one model call has no steps.
+only one makes the next tool call. A turn without tool calls has no steps.
 
 A step that names calls in `made` is recorded before these calls are made. If such a call has no result, it may or may
 not have had its effect.

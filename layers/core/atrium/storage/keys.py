@@ -26,9 +26,9 @@ partition. `·` means the prefix without a suffix.
                                                        gsi1 own, gsi2 all: by activity, updated every five minutes;
                                                        gsi2 deleted: while its runs are removed
     SESSION#<ses>          RUN#<ulid>                  run = turn with its messages, oldest first (run ids contain the session)
-                                                       gsi1 own, gsi2 all: newest first · sweep: open runs without a slot
+                                                       gsi1 own, gsi2 all: newest first · sweep: open runs without a slot or taken over
     RUN#<run>              EVENTS#<last seq>           a batch of events
-    RUN#<run>              STEP#<n>                    a recorded step, until the run ends · APPROVAL#<call>: a decision
+    RUN#<run>              STEP#<n>                    a recorded step, seven days · APPROVAL#<call>: a decision
     FOLLOWERS              FOLLOWERS                   connections that follow a run's events: follower -> end of its lease
     OAUTH_STATES           <hash>                      marker: the state of this flow was used
     IDEMPOTENCY            <hash>                      a saved response, 24 h
@@ -54,8 +54,8 @@ partition. `·` means the prefix without a suffix.
     DELETIONS              <ten>                       a started tenant deletion and its progress (sweeper, every minute)
     AUDIT#<yyyy-mm-dd>     <time>#<evt>                audit of the platform: deletions of tenants
 
-Indexes (all KEYS_ONLY): gsi1 and gsi2 (lists of one tenant), sweep (`SWEEP#<shard>`: items with slots, and open runs without a
-slot) and login (`EMAIL#<email>`). The last two contain all tenants; only separate roles may read them (ADR 0003).
+Indexes (all KEYS_ONLY): gsi1 and gsi2 (lists of one tenant), sweep (`SWEEP#<shard>`: items with slots, and open runs
+without a slot or that were taken over) and login (`EMAIL#<email>`). The last two contain all tenants; only separate roles may read them (ADR 0003).
 """
 
 from dataclasses import dataclass
