@@ -1,5 +1,5 @@
-"""The sweeper. Every minute, it closes all tenants' runs whose lease expired, or leaves them to a worker that can resume
-them (`RunFinalizer`), and settles slots without an open run.
+"""The sweeper. Every minute, it closes the runs of all tenants whose lease expired, or leaves them to a worker that can
+resume them (`RunFinalizer`), and settles slots without an open run.
 
 A running run is found through its slot. A run without a slot, or that was taken over, is in the sweeper's index.
 """
