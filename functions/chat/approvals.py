@@ -10,6 +10,7 @@ from atrium.http.models import FreeJson, StrictModel
 from atrium.http.responses import problem_responses
 from atrium.http.turns import run_service
 from atrium.jobs.approving import ApprovalService
+from atrium.runs.approvals import paused
 from atrium.tools.registry import ToolRegistry
 from fastapi import APIRouter, Path
 from pydantic import Field, model_validator
@@ -62,4 +63,4 @@ def decide_approval(
         run_service(runtime, tenant), open_guard(runtime, tenant), ToolRegistry(), wake, runtime.clock
     )
     run = service.decide(run_id, tool_call_id, body.decision, args=body.args, reason=body.reason)
-    return render_run(run)
+    return render_run(paused(service.runs.runs, run, runtime.clock) if run.is_waiting else run)

@@ -21,8 +21,8 @@ from atrium.http.turns import replay, run_store, turn_service
 from atrium.kernel.errors import Conflict, IdempotencyInProgress, Unavailable
 from atrium.kernel.ids import RunId
 from atrium.quotas.responses import rate_limit_headers
+from atrium.runs.approvals import paused
 from atrium.runs.model import Run, read_error
-from atrium.runs.steps import StepLog
 from atrium.tenants.context import Caller, TenantContext
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
@@ -72,7 +72,7 @@ class IdempotentTurn:
         if run is None:
             raise Conflict("the run of this `Idempotency-Key` was deleted")
         if run.is_waiting:
-            run = StepLog(runs, run.id, self._runtime.clock).paused(run)
+            run = paused(runs, run, self._runtime.clock)
         if run.is_open:
             raise IdempotencyInProgress(retry_after_seconds=1)
         if _may_be_retried(run) and self._retake(found):

@@ -98,7 +98,7 @@ class UsageAnswer(StrictModel):
 
 class _Event(StrictModel):
     id: Annotated[int, Field(ge=1)]
-    """Sequence number of the event in its run: 1, 2, 3 … without gaps."""
+    """Sequence number of the event in its run: 1, 2, 3 …, with one gap of 1,000 if a worker resumed the run."""
 
 
 class StartEvent(_Event):

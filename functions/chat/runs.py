@@ -15,6 +15,7 @@ from atrium.http.responses import problem_responses
 from atrium.http.turns import follower_limit, replay, run_finalizer, run_service
 from atrium.kernel.errors import LimitReached
 from atrium.kernel.media_types import read_quality
+from atrium.runs.approvals import paused
 from atrium.runs.followers import Follower, FollowerLimit
 from atrium.runs.model import RunEvent, RunStatus
 from atrium.runs.replay import Replay
@@ -66,7 +67,9 @@ def get_run(run_id: RunPath, tenant: TenantDep, runtime: RuntimeDep) -> RunAnswe
 
     Returns a run. For an open run, the response contains the current state.
     """
-    return render_run(run_service(runtime, tenant).get(run_id))
+    runs = run_service(runtime, tenant)
+    run = runs.get(run_id)
+    return render_run(paused(runs.runs, run, runtime.clock) if run.is_waiting else run)
 
 
 @router.post("/v1/runs/{run_id}/cancel", dependencies=[require("chat")], responses=problem_responses(404))

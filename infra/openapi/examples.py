@@ -36,7 +36,7 @@ WITHOUT = {
     "completeConnection": "a `code` and a `state`, which work once",
     "getConnection": "a connection, which only a person can grant at the provider",
     "deleteConnection": "a connection, which only a person can grant at the provider",
-    "decideApproval": "a tool call that waits for approval (`infra/docs/approvals.md` shows one)",
+    "decideApproval": "a tool call that waits for approval, which only a run creates",
 }
 
 

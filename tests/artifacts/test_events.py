@@ -66,7 +66,7 @@ ALLOWED = {"authorizer/key", "authorizer/key_in_header", "authorizer/platform_ke
 UNAUTHORIZED = {"authorizer/none", "authorizer/mistyped_key", "authorizer/unsigned_token"}
 OTHERS = {
     "chat/stream", "sweep/minute", "usage_stream/settled", "usage_stream/other_items", "drift/hour",
-    "rebuild/asked_before",
+    "rebuild/asked_before", "jobs_worker/deleted_run", "jobs_worker/unreadable",
 }  # fmt: skip
 
 
@@ -94,6 +94,13 @@ def http_answer(result: Invocation) -> tuple[int, dict[str, str], bytes]:
     body = base64.b64decode(answer["body"]) if answer.get("isBase64Encoded") else answer["body"].encode()
     headers = {name: values[-1] for name, values in (answer.get("multiValueHeaders") or {}).items()}
     return answer["statusCode"], {name.lower(): value for name, value in {**headers, **answer["headers"]}.items()}, body
+
+
+def test_the_jobs_worker_returns_only_unreadable_messages(fleet: Fleet) -> None:
+    (record,) = read_event("jobs_worker/unreadable")["Records"]
+    assert succeed(fleet, "jobs_worker/deleted_run").json() == {"batchItemFailures": []}
+    failures = [{"itemIdentifier": record["messageId"]}]
+    assert succeed(fleet, "jobs_worker/unreadable").json() == {"batchItemFailures": failures}
 
 
 def test_every_event_is_run() -> None:

@@ -33,7 +33,8 @@ def test_an_approved_call_is_made_by_a_worker(pro: Tenant) -> None:
     run = wait_for(lambda: ended(pro, run_id), 60, "a worker resumes the run")
     assert (run["status"], run["stop_reason"]) == ("succeeded", "end_turn"), run["error"]
     events = pro.http.get(f"/v1/runs/{run_id}/events", headers={"accept": "application/json"}).json()["data"]
-    assert [each["data"]["result"] for each in events if each["event"] == "tool_result"] == ["48"]
+    (result,) = [each["data"]["result"] for each in events if each["event"] == "tool_result"]
+    assert result.endswith("\n48")
     assert events[-1]["event"] == "final"
 
 

@@ -143,7 +143,9 @@ def test_edited_arguments_replace_those_of_the_model(desk: Desk) -> None:
     run = desk.ask()
     assert desk.decide(run, {"decision": "approve", "args": {"expression": "1+1"}}).status_code == 200
     desk.work()
-    assert result_of(desk, run)["result"] == "2"
+    told = 'A person approved this call with other arguments: {"expression": "1+1"}.\n2'
+    assert result_of(desk, run)["result"] == told
+    assert desk.run(run)["usage"]["tool_calls"] == 1
 
 
 def test_a_refusal_and_its_reason_are_told_to_the_model(desk: Desk) -> None:
@@ -164,6 +166,8 @@ def test_calls_without_approval_are_made_first_and_all_decisions_are_awaited(des
     first, second = run["waiting_for"]
     desk.decide(run, {"decision": "approve"}, call=first)
     assert desk.queue.sent == []
+    shown = desk.run(run)
+    assert (shown["waiting_for"], shown["iterations"], shown["stop_reason"]) == ([second], 1, "approval_required")
     desk.decide(run, {"decision": "refuse"}, call=second)
     desk.work()
     results = {data["tool_call_id"]: data["is_error"] for kind, data in desk.events(run) if kind == "tool_result"}
@@ -177,8 +181,10 @@ def test_a_repeated_decision_has_no_effect_and_another_one_conflicts(desk: Desk)
     other = desk.decide(run, {"decision": "refuse"})
     assert (other.status_code, other.json()["code"]) == (409, "CONFLICT")
     desk.work()
-    late = desk.decide(run, {"decision": "approve"})
+    assert desk.decide(run, {"decision": "approve"}).status_code == 200
+    late = desk.decide(run, {"decision": "refuse"})
     assert (late.status_code, late.json()["code"]) == (409, "CONFLICT")
+    assert len(desk.api_env.events("tool.decide")) == 1
     assert len([kind for kind, _ in desk.events(run) if kind == "tool_result"]) == 1
 
 

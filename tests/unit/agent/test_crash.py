@@ -59,7 +59,8 @@ def assert_sound(tenant_env: TenantEnv, session_id: SessionId) -> None:
         entry = tenant_env.entry_of(run.id)
         assert (entry.tokens, entry.cost_nanos) == (run.spend.tokens, run.spend.cost_nanos)
         replayed = tenant_env.replay(run.id)
-        assert [event.sequence for event in replayed] == list(range(1, len(replayed) + 1))
+        numbers = [event.sequence for event in replayed]
+        assert numbers == sorted(set(numbers))
         assert replayed[-1].type in {"final", "error"}
     tenant_env.model.replies.clear()
     events = tenant_env.talk("again", session_id=session_id)

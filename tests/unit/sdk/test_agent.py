@@ -222,3 +222,22 @@ def test_older_messages_are_summarised_once(model: ScriptedModel) -> None:
     assert len(second.messages) == len(first.messages) + 2
     assert len(agent.messages) == 44, "the history is whole"
     assert agent.get_usage().tokens.output_tokens == 3 * USED.output_tokens
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"tools": [len]}, "decorate functions with `tool`"),
+        ({"max_cost_usd": 0.5}, "must be a Decimal"),
+        ({"compaction": "coding"}, "must be a CompactionConfig"),
+    ],
+)
+def test_rejects_options_of_a_wrong_type(model: ScriptedModel, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationFailed, match=said):
+        agent_of(model, **options)
+
+
+@pytest.mark.parametrize("fields", [{"threshold": 2}, {"threshold": 0}, {"contents": " "}])
+def test_rejects_an_invalid_compaction(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationFailed):
+        sdk.CompactionConfig(**{"contents": "names", **fields})

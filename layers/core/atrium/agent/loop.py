@@ -6,6 +6,7 @@ The loop does not write to the table. `messages` and `spend` are always valid, s
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Literal
 
 from atrium.agent.admission import Allowance, AllowanceStop
@@ -31,7 +32,7 @@ from atrium.runs.model import (
     ToolCallEvent,
     ToolResultEvent,
 )
-from atrium.runs.steps import INTERRUPTED, STOPPED, Resumption, Step
+from atrium.runs.steps import STOPPED, Resumption, Step
 from atrium.tools.done import DONE, REMINDER
 from atrium.tools.model import ToolContext
 from atrium.tools.registry import ToolAnswer, ToolRegistry
@@ -292,14 +293,10 @@ class AgentLoop:
         try:
             yield from resumption.unseen
             if self.signal.cause is None:
-                yield from self._make(resumption.made, answers)
+                yield from self._make(resumption.made, answers, resumption.notes)
             yield from self._wait_for(resumption.waiting)
         finally:
             self._record_results(calls, answers)
-        if resumption.text:
-            self._text.append(resumption.text)
-            self._record("assistant", (llm.Text(resumption.text),))
-            self._record("tool", (llm.Text(INTERRUPTED),))
         if any(call.name == DONE.name and not answers.get(call.id, STOPPED).is_error for call in calls):
             self.stop_reason = self.signal.cause or "done"
 
@@ -315,12 +312,20 @@ class AgentLoop:
         if calls and not self.waiting:
             self._record("tool", tuple(result_of(call, answers.get(call.id, STOPPED)) for call in calls))
 
-    def _make(self, made: Sequence[llm.ToolUse], answers: dict[str, ToolAnswer]) -> Iterator[LoopEvent]:
-        """Make calls, and add their answers. A result of a call with effects is recorded before its event."""
+    def _make(
+        self,
+        made: Sequence[llm.ToolUse],
+        answers: dict[str, ToolAnswer],
+        notes: Mapping[str, str] = MappingProxyType({}),
+    ) -> Iterator[LoopEvent]:
+        """Make calls, and add their answers. A result of a call with effects is recorded before its event.
+
+        `notes` are texts, by call id, that precede the results.
+        """
         tools, unrecorded = self.loop_input.tools, list[llm.ToolResult]()
-        for at, answer in answer_calls(made, tools, self.loop_input.context, self.signal):
+        for at, found in answer_calls(made, tools, self.loop_input.context, self.signal):
             call = made[at]
-            answers[call.id] = answer
+            answers[call.id] = answer = found.after(notes.get(call.id, ""))
             unrecorded.append(result_of(call, answer))
             if tools.effect(call.name) == "effectful":
                 self._record_step(results=unrecorded)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from atrium.kernel.errors import invalid_field
+
 type CompactionProfile = Literal["customer_service", "coding", "data_analysis"]
 
 MESSAGES_KEPT = 10
@@ -16,6 +18,12 @@ class CompactionConfig:
     contents: str
     threshold: float = 0.80
     messages_kept: int = MESSAGES_KEPT
+
+    def __post_init__(self) -> None:
+        if not self.contents.strip():
+            raise invalid_field("contents", "must say what a summary contains")
+        if not 0 < self.threshold <= 1:
+            raise invalid_field("threshold", "must be greater than 0 and at most 1")
 
 
 PROFILES: Mapping[CompactionProfile, CompactionConfig] = {

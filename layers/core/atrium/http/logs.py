@@ -6,6 +6,7 @@ The ids of a call are bound once and added to each log line of the call, includi
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -101,7 +102,8 @@ def measure(counts: Mapping[str, int], *, duration: tuple[str, float] | None = N
         metrics.add_metric(duration[0], MetricUnit.Milliseconds, round(duration[1] * 1000))
     for name, field in {**logger().thread_safe_get_current_keys(), **fields}.items():
         metrics.add_metadata(name, field)
-    metrics.flush_metrics()
+    # One write, because lines of several threads must not be joined.
+    sys.stdout.write(f"{json.dumps(metrics.serialize_metric_set(), separators=(',', ':'))}\n")
 
 
 def record_model_call(call: ModelCall) -> None:

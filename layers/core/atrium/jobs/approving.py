@@ -41,6 +41,10 @@ class ApprovalService:
         another decision, `PolicyDenied` if the caller may not use the tool, and `ValidationFailed` for invalid `args`.
         """
         run = self.runs.get(run_id)
+        wanted = Decision(decision, self.runs.context.owner, self.clock(), args, reason)
+        approvals = Approvals(self.runs.runs, run)
+        if approvals.is_repeated(tool_call_id, wanted):
+            return run
         steps = StepLog(self.runs.runs, run.id, self.clock)
         call = next((each for each in steps.read().calls if each.id == tool_call_id), None)
         if call is None:
@@ -52,12 +56,10 @@ class ApprovalService:
         problem = self.tools.find_problem(call.name, args) if args is not None else ""
         if problem:
             raise invalid_field("args", problem)
-        approvals = Approvals(self.runs.runs, run)
-        who = self.runs.context.owner
         details: dict[str, object] = {"run_id": run.id, "tool": call.name, "tool_call_id": call.id}
         details |= {"decision": decision, "args": dict(given), "reason": reason}
         record = self.guard.audit.recording("tool.decide", details, session_id=run.session_id, end_user=run.end_user)
-        approvals.decide(tool_call_id, Decision(decision, who, self.clock(), args, reason), record)
+        approvals.decide(tool_call_id, wanted, record)
         if approvals.are_decided():
             self.wake(run.id)
         return run

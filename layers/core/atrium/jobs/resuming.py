@@ -7,7 +7,9 @@ without a result, `pure` and `idempotent` ones are made again, with the same ide
 was begun is not made again: its result says that its outcome is unknown.
 """
 
+import json
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,7 +25,7 @@ from atrium.kernel.ids import RunId
 from atrium.llm.model import ToolResult, ToolUse
 from atrium.quotas.model import AdmissionRequest, Admitted, Estimate, Extended, Rejected, Reservation, Used
 from atrium.runs.approvals import Approvals, Decision
-from atrium.runs.model import Run, RunEvent
+from atrium.runs.model import Run, RunEvent, Spend
 from atrium.runs.steps import (
     UNKNOWN,
     Progress,
@@ -31,7 +33,6 @@ from atrium.runs.steps import (
     Step,
     StepLog,
     shown_results,
-    unrecorded_text,
     unseen_events,
 )
 from atrium.runs.store import LeaseLost, RunStore, read_stored
@@ -42,6 +43,11 @@ ATTEMPTS_MAX = 3
 WAIT_SECONDS_MAX = 60
 """If a limit resets within this time, the run is resumed later. Otherwise it fails with the limit's error."""
 
+EVENTS_SKIPPED = 1_000
+"""After a failure, the events of a resumed run continue after this many unused numbers, because a client may have
+received events that were not stored.
+"""
+_EDITED = "A person approved this call with other arguments: {}."
 type Calls = tuple[ToolUse, ...]
 type ServiceFor = Callable[[Mapping[str, Any], RunId, int], TurnService]
 
@@ -122,6 +128,7 @@ class _Take:
         steps.runs.resume(settled, reservation, after)
         resumption = self._record(steps, started, stored)
         deadline = time.monotonic() + plan.budget.max_seconds
+        after += 0 if self.run.is_waiting else EVENTS_SKIPPED
         return service.open(started, steps, deadline=deadline, resumption=resumption, after=after)
 
     def _request(self, progress: Progress) -> TurnRequest:
@@ -172,11 +179,12 @@ class _Take:
 
     def _record(self, steps: StepLog, started: StartedTurn, stored: Sequence[RunEvent]) -> Resumption:
         """Record the take-over and the calls that will be made. A step that the earlier worker adds is read first."""
-        tools, spend = started.plan.tools, started.run.spend
+        tools = started.plan.tools
         for _ in range(ATTEMPTS_MAX):
             recorded = steps.read()
             progress = recorded.knowing(shown_results(stored))
             made, results, waiting = self._decide(progress, tools)
+            spend = _with_calls(started.run.spend, [call.name for call in made if call.id not in progress.made])
             results += tuple(each for call, each in progress.results.items() if call not in recorded.results)
             ids = tuple(call.id for call in made)
             step = Step((), ids, results, spend, progress.iterations, progress.model, is_takeover=True)
@@ -186,9 +194,10 @@ class _Take:
                 continue
             known = (*recorded.results.values(), *results)
             unseen = tuple(unseen_events(progress.messages, {each.tool_use_id: each for each in known}, stored))
-            text = unrecorded_text(stored, progress.messages)
+            edited = {call.id: self.decisions[call.id].args for call in made if call.id in self.decisions}
+            notes = {call: _EDITED.format(json.dumps(args)) for call, args in edited.items() if args is not None}
             return Resumption(
-                progress.messages, progress.calls, made, known, unseen, waiting, spend, progress.iterations, text
+                progress.messages, progress.calls, made, known, unseen, waiting, spend, progress.iterations, notes
             )
         raise LeaseLost
 
@@ -209,3 +218,8 @@ class _Take:
                 reason = f" Reason: {decision.reason}" if decision.reason else ""
                 results.append(ToolResult(call.id, f"Not called: a person refused this call.{reason}", is_error=True))
         return tuple(made), tuple(results), tuple(waiting)
+
+
+def _with_calls(spend: Spend, names: Sequence[str]) -> Spend:
+    """Return the usage with calls that are made for the first time."""
+    return replace(spend, tool_calls=dict(Counter(spend.tool_calls) + Counter(names)))

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from atrium.kernel.clock import epoch_seconds, format_time, parse_time
+from atrium.kernel.clock import Clock, epoch_seconds, format_time, parse_time
 from atrium.kernel.errors import ConditionFailed, Conflict
 from atrium.runs.items import load_payload, store_payload
-from atrium.runs.model import Run
+from atrium.runs.model import Outcome, Run
+from atrium.runs.steps import StepLog
 from atrium.runs.store import KEPT_DAYS, RunStore
 from atrium.storage import keys
 from atrium.storage.table import Query
@@ -48,13 +49,21 @@ class Approvals:
             if position is None:
                 return {call: found[call] for call in self.run.waiting_for if call in found}
 
+    def is_repeated(self, tool_call_id: str, decision: Decision) -> bool:
+        """Return whether this decision was recorded before. Raise `Conflict` if the call has another decision."""
+        item = self.runs.table.get(keys.approval(self.run.id, tool_call_id))
+        standing = _decode(load_payload(self.runs.blobs, "decision", item)) if item else None
+        if standing is not None and replace(standing, by=decision.by, at=decision.at) != decision:
+            raise Conflict(f"This tool call was decided before: {standing.decision}, by {standing.by}.")
+        return standing is not None
+
     def are_decided(self) -> bool:
         return len(self.read()) == len(self.run.waiting_for)
 
     def decide(self, tool_call_id: str, decision: Decision, record: Put) -> None:
-        """Record a decision and its audit event in one transaction. Has no effect if it was recorded before.
+        """Record a decision and its audit event in one transaction. Raise `Conflict` if the call has another decision.
 
-        Raises `Conflict` if the call has another decision.
+        A decision that was recorded before has no effect.
         """
         content = {
             "decision": decision.decision,
@@ -68,10 +77,15 @@ class Approvals:
         item |= {"call": tool_call_id, "ttl": epoch_seconds(decision.at + timedelta(days=KEPT_DAYS))}
         try:
             self.runs.table.write_audited(Put(keys.approval(self.run.id, tool_call_id), item, NEW), [record])
-        except ConditionFailed as error:
-            standing = _decode(load_payload(self.runs.blobs, "decision", error.item or {}))
-            if replace(standing, by=decision.by, at=decision.at) != decision:
-                raise Conflict("This tool call was decided before, with another decision.") from error
+        except ConditionFailed:
+            self.is_repeated(tool_call_id, decision)
+
+
+def paused(runs: RunStore, run: Run, clock: Clock) -> Run:
+    """Return a run that waits, with its undecided calls, and with its outcome so far, which is not stored."""
+    decided, progress = Approvals(runs, run).read(), StepLog(runs, run.id, clock).read()
+    so_far = Outcome(run.status, "approval_required", run.spend, progress.messages, iterations=progress.iterations)
+    return replace(run, outcome=so_far, waiting_for=tuple(call for call in run.waiting_for if call not in decided))
 
 
 def _decode(content: Mapping[str, Any]) -> Decision:

@@ -34,8 +34,6 @@ from atrium.runs.model import (
     STEP_SEPARATOR,
     LoopEvent,
     Message,
-    Outcome,
-    Run,
     RunEvent,
     Spend,
     TextEvent,
@@ -51,7 +49,6 @@ from atrium.tools.registry import ToolAnswer
 
 _PAGE = 50
 STOPPED = ToolAnswer("The run was stopped before this tool had answered.", is_error=True)
-INTERRUPTED = "Your last answer was interrupted. Continue it; do not repeat what it says."
 UNKNOWN = (
     "The outcome of this call is unknown, because the worker failed while the tool ran. The call may have had its "
     "effect. Check this before you repeat the call."
@@ -141,8 +138,9 @@ class Resumption:
     """The state of a run that another worker left.
 
     `calls` are the tool calls of the last message. Of these, `made` are made, possibly again, `waiting` need approval,
-    and all others have a result in `results`. `unseen` are the events of recorded messages and results that are not
-    stored. `text` was streamed, but not recorded.
+    and all others have a result in `results`. `notes` are texts, by call id, that precede the results of made calls.
+    `unseen` are the events of recorded messages and results that are not stored. Text of an answer that was cut off is
+    not part of the messages: the model answers again.
     """
 
     messages: tuple[Message, ...]
@@ -153,7 +151,7 @@ class Resumption:
     waiting: tuple[ToolUse, ...]
     spend: Spend
     iterations: int
-    text: str = ""
+    notes: Mapping[str, str]
 
 
 @dataclass(slots=True)
@@ -181,13 +179,6 @@ class StepLog:
             if position is None:
                 self.last = progress.steps
                 return progress
-
-    def paused(self, run: Run) -> Run:
-        """Return a run that waits for approval with its outcome so far, which is not stored."""
-        progress = self.read()
-        messages, iterations = progress.messages, progress.iterations
-        so_far = Outcome(run.status, "approval_required", run.spend, messages, iterations=iterations)
-        return replace(run, outcome=so_far)
 
     def append(self, step: Step) -> None:
         """Record a step. Raise `LeaseLost` if another worker recorded a step first. A lost reply is recognised."""

@@ -102,13 +102,19 @@ class Agent:
             raise invalid_field("model", f"must be one of {list_valid(MODELS)}")
         _check("max_tokens", max_tokens, found.output_tokens_max)
         _check("max_iterations", max_iterations, MAX_ITERATIONS_MAX)
+        for name, given, kind in (
+            ("compaction", compaction, CompactionConfig),
+            ("max_cost_usd", max_cost_usd, Decimal),
+        ):
+            if given is not None and not isinstance(given, kind):
+                raise invalid_field(name, f"must be a {kind.__name__}")
         for name, value in (
             ("max_seconds", max_seconds), ("max_run_tokens", max_run_tokens), ("max_cost_usd", max_cost_usd),
         ):  # fmt: skip
             _check(name, value)
         cost_nanos = None if max_cost_usd is None else to_nanos(max_cost_usd)
         self._budget = RunBudget(max_iterations, max_seconds, cost_nanos, max_run_tokens)
-        self._tools = _make_registry(override_dependencies(tools, dependency_overrides or {}), require_done_tool)
+        self._tools = _make_registry(tools, dependency_overrides or {}, require_done_tool)
         self._model, self._provider, self._system, self._clock = model, provider, system_prompt, clock
         self._max_tokens, self._require_done_tool = max_tokens, require_done_tool
         self._messages: tuple[ModelMessage, ...] = ()
@@ -149,8 +155,8 @@ class Agent:
         The query ends if the generator is closed. The history then contains the answer so far, as after an error.
         Raises `ModelFailed`, `ModelTimeout`, `SessionBusy` if another query runs, or `ValidationFailed`.
         """
-        if not message.strip():
-            raise invalid_field("message", "must not be empty")
+        if not isinstance(message, str) or not message.strip():
+            raise invalid_field("message", "must not be empty, and must be a text")
         with self._reserved():
             question = ModelMessage("user", (Text(message),))
             loop = self._make_loop(question)
@@ -238,15 +244,19 @@ def _run(loop: AgentLoop, max_seconds: float) -> Iterator[LoopEvent]:
         timer.cancel()
 
 
-def _make_registry(tools: Iterable[Tool[Any]], require_done_tool: bool) -> ToolRegistry:
+def _make_registry(
+    tools: Iterable[Tool[Any]], overrides: Mapping[Function, Function], require_done_tool: bool
+) -> ToolRegistry:
     chosen = [*tools, *([DONE] if require_done_tool else [])]
+    if not all(isinstance(each, Tool) for each in chosen):
+        raise invalid_field("tools", "must contain only tools; decorate functions with `tool`")
     names = Counter(each.name for each in chosen)
     for each in chosen:
         if each.requires_approval:
             raise invalid_field("tools", f"the tool {each.name} requires approval, which only the platform can ask for")
         if names[each.name] > 1 or (each.name == DONE.name and each is not DONE):
             raise invalid_field("tools", f"must have different names, and not the reserved name `{DONE.name}`")
-    return ToolRegistry(chosen)
+    return ToolRegistry(override_dependencies(chosen, overrides))
 
 
 def _check(name: str, value: int | Decimal | None, largest: int | None = None) -> None:

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from atrium.kernel.ids import session_of
 from atrium.llm.content import encode_result, size_of, text_of
-from atrium.llm.model import Image, ResultContent, ToolSchema
+from atrium.llm.model import Image, ResultContent, Text, ToolSchema
 from atrium.policy.guard import PolicyGuard
 from atrium.tools.calculator import CALCULATOR
 from atrium.tools.clock import CURRENT_TIME
@@ -46,6 +46,14 @@ class ToolAnswer:
     def content(self) -> str | list[dict[str, Any]]:
         """Return the result in the format of the API."""
         return encode_result(self.result)
+
+    def after(self, note: str) -> "ToolAnswer":
+        """Return the result with a text before it, if there is one."""
+        if not note:
+            return self
+        return replace(
+            self, result=f"{note}\n{self.result}" if isinstance(self.result, str) else (Text(note), *self.result)
+        )
 
     @property
     def text(self) -> str:
