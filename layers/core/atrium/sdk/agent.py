@@ -102,12 +102,8 @@ class Agent:
             raise invalid_field("model", f"must be one of {list_valid(MODELS)}")
         _check("max_tokens", max_tokens, found.output_tokens_max)
         _check("max_iterations", max_iterations, MAX_ITERATIONS_MAX)
-        for name, given, kind in (
-            ("compaction", compaction, CompactionConfig),
-            ("max_cost_usd", max_cost_usd, Decimal),
-        ):
-            if given is not None and not isinstance(given, kind):
-                raise invalid_field(name, f"must be a {kind.__name__}")
+        _check_type("compaction", compaction, CompactionConfig)
+        _check_type("max_cost_usd", max_cost_usd, Decimal)
         for name, value in (
             ("max_seconds", max_seconds), ("max_run_tokens", max_run_tokens), ("max_cost_usd", max_cost_usd),
         ):  # fmt: skip
@@ -257,6 +253,11 @@ def _make_registry(
         if names[each.name] > 1 or (each.name == DONE.name and each is not DONE):
             raise invalid_field("tools", f"must have different names, and not the reserved name `{DONE.name}`")
     return ToolRegistry(override_dependencies(chosen, overrides))
+
+
+def _check_type(name: str, value: object, kind: type) -> None:
+    if value is not None and not isinstance(value, kind):
+        raise invalid_field(name, f"must be a {kind.__name__}")
 
 
 def _check(name: str, value: int | Decimal | None, largest: int | None = None) -> None:
