@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from atrium.agent.turn import TurnService
 from atrium.jobs.resuming import RunResumer
-from atrium.kernel.errors import Unauthenticated, Unavailable
+from atrium.kernel.errors import ModelFailed, Unauthenticated, Unavailable
 from atrium.kernel.ids import SessionId
 from atrium.kernel.pagination import PageRequest
 from atrium.llm.model import ToolResult, Usage
@@ -300,3 +300,25 @@ def test_a_repeated_call_id_gets_a_new_id(shop: Shop) -> None:
     run = check(shop, session_id)
     assert run is not None
     assert len(results_of(run)) == 4
+
+
+MADE_BEFORE: tuple[set[str], ...] = (set(), {"charge", "look", "upsert"}, {"charge", "look", "upsert", "mail"})
+"""The tools that were called before each answer of the model."""
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_an_effect_happens_once_if_the_provider_fails_at_any_point(shop: Shop, number: int) -> None:
+    """The stream of each answer is cut before each of its pieces, and before its end."""
+    whole = list(shop.model.rounds)
+    for at in range(len(whole[number].pieces) + 1):
+        session_id = shop.env.open_session()
+        cut = [*whole[number].pieces[:at], ModelFailed(internal="cut", retryable=False)]
+        shop.model.rounds = [*whole[:number], reply(*cut), *whole[number + 1 :]]
+        events: list[RunEvent] = []
+        shop.talk(session_id, events)
+        shop.model.rounds = whole
+        assert events[-1].type == "error"
+        assert set(shop.effects) == MADE_BEFORE[number]
+        run = check(shop, session_id)
+        assert run is not None
+        assert run.status == "failed"
