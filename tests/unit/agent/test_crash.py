@@ -9,7 +9,7 @@ from atrium.kernel.ids import SessionId
 from atrium.kernel.pagination import PageRequest
 from atrium.quotas.model import SLOT_LEASE_SECONDS
 from atrium.runs.model import RunEvent
-from atrium.sessions.finalizing import OPENING_GRACE_SECONDS
+from atrium.sessions.finalizing import OPENING_GRACE_SECONDS, RESUME_SECONDS
 
 from tests.builders.scripted import calls
 from tests.builders.tenant_env import TenantEnv, session_id_of
@@ -128,7 +128,7 @@ def test_recovers_after_the_sweeper_is_killed(tenant_env: TenantEnv, step: int) 
         while next(reader).type != "tool_result":
             pass
         reader.close()
-        tenant_env.clock.advance(LONG_AFTER)
+        tenant_env.clock.advance(LONG_AFTER + RESUME_SECONDS)
         sweeper = Kill(number, applied=True)
         died = is_killed(tenant_env, sweeper, partial(tenant_env.finalizer().close_expired, turn.run.id))
         tenant_env.sweep()
