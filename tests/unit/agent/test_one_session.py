@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
+from threading import Event
 
 import pytest
 from atrium.agent.model import OnBusy
@@ -62,6 +63,9 @@ def test_messages_of_two_turns_never_interleave(
     tenant_env.configure(plan="enterprise")  # its sessions have no maximum length
     # Without this pause the simulated time would pass so fast that the lease of the other turn expires.
     tenant_env.while_waiting = lambda: time.sleep(0.02)
+    met = Event()
+    if on_busy == "reject":  # the first answer ends after the other turn was rejected
+        tenant_env.model.say("Hel", lambda: met.wait(30), "lo.")
     for _ in range(2 * rounds):
         tenant_env.model.say("Hel", lambda: time.sleep(chance.random() * 0.06), "lo.")
     ended: dict[str, str] = {}
@@ -71,6 +75,7 @@ def test_messages_of_two_turns_never_interleave(
         try:
             events = list(tenant_env.begin(message, session_id=session_id, on_busy=on_busy).events())
         except SessionBusy:
+            met.set()
             return None
         ended[message] = types_of(events)[-1]
         return run_id_of(events)
