@@ -16,7 +16,7 @@ from infra.runtime.template import ROOT
 
 # Tests that depend on the table's behaviour. The other tests have the same result on moto.
 STORES = ("tests/unit", "tests/integration/chat", "tests/integration/sessions")
-TESTS_SECONDS = 2_400
+TESTS_SECONDS = 3_600
 PRODUCT_LOG = ROOT / ".local" / "product-tests.log"
 NICE = ("nice", "-n", "10")
 TIMED_OUT = 124

@@ -15,7 +15,7 @@ from infra.runtime.results import Invocation
 from infra.runtime.template import Resolver, read_template
 from tests.artifacts.running import Fleet, list_events, read_event, running_fleet
 
-pytestmark = [pytest.mark.loopback, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.loopback
 
 # Event name -> status of the HTTP response, and some fields of its body.
 HTTP: dict[str, tuple[int, dict[str, object]]] = {

@@ -128,5 +128,5 @@ def open_issuer() -> Iterator[Issuer]:
         yield issuer
     finally:
         server.shutdown()
-        thread.join(10)
+        thread.join(60)
         server.server_close()

@@ -12,8 +12,6 @@ from infra.runtime.results import Chunk, Invocation
 from infra.runtime.seed import EVENTS_TENANT, OTHER_TENANT
 from tests.artifacts.running import Fleet, read_event, running_fleet
 
-pytestmark = pytest.mark.timeout(300)
-
 
 @pytest.fixture(scope="module")
 def fleet(adapter_binary: Path) -> Iterator[Fleet]:

@@ -7,7 +7,6 @@ import os
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
-import pytest
 from atrium.kernel.clock import read_clock
 from atrium.kernel.errors import AtriumError, CircuitOpen
 from atrium.llm.anthropic.channel import direct_channel
@@ -19,8 +18,6 @@ from atrium.storage.table import PhysicalTable, PlatformTable
 from infra.local.model_server import running
 from infra.runtime.resources import Endpoint
 from tests.builders.runtimes import TurnedClock
-
-pytestmark = pytest.mark.timeout(120)
 
 CONTAINERS = 16
 MODEL = "claude-haiku-5-5"

@@ -20,8 +20,6 @@ from atrium.tenants.counts import read_counts
 
 from tests.builders.tenant_env import ADMIN, TENANT
 
-pytestmark = pytest.mark.timeout(120)
-
 THREADS = 16
 LIMIT = 7
 

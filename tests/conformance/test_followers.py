@@ -14,8 +14,6 @@ from atrium.storage.writes import ANY, Put
 
 from tests.builders.tenant_env import TENANT
 
-pytestmark = pytest.mark.timeout(120)
-
 THREADS = 16
 MAXIMUM = 7
 

@@ -3,7 +3,6 @@
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
-import pytest
 from atrium.http.saved_answers import CallKey, IdempotencyStore, Mark, SavedRun
 from atrium.kernel.clock import epoch_seconds, read_clock
 from atrium.kernel.errors import IdempotencyInProgress
@@ -13,8 +12,6 @@ from tests.conformance.races import TENANT
 
 THREADS = 32
 CALL = CallKey("key:k", "POST", "/v1/things", "k1", "f")
-
-pytestmark = pytest.mark.timeout(120)
 
 
 def test_one_of_many_is_executed(dynamodb_table: PhysicalTable) -> None:

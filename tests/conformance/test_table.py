@@ -11,8 +11,6 @@ from atrium.storage.writes import ANY, NEW, Check, Put, Update
 from tests.conformance import races
 from tests.conformance.races import COUNTER, TENANT, Race, count
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture
 def table(dynamodb_table: PhysicalTable) -> TenantTable:

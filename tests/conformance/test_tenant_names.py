@@ -3,7 +3,6 @@
 import random
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
 from atrium.kernel.clock import read_clock
 from atrium.kernel.errors import Conflict, NotFound, Unavailable
 from atrium.kernel.pagination import PageRequest
@@ -11,8 +10,6 @@ from atrium.storage.table import PhysicalTable, PlatformTable, TenantTable
 from atrium.tenants.model import Tenant
 from atrium.tenants.registry import TenantRegistry
 from atrium.tenants.service import TenantFields, TenantService
-
-pytestmark = pytest.mark.timeout(120)
 
 THREADS = 16
 NAMES = ("acme", "globex", "initech")

@@ -17,8 +17,6 @@ from atrium.usage.sums import SumStore, contributions, merge
 from tests.builders.ledger import USER_ID, build_entry
 from tests.conformance.counting import Deliveries, deliver
 
-pytestmark = pytest.mark.timeout(180)
-
 PROCESSES = 3
 
 

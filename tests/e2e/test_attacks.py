@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
-import pytest
 from atrium.settings import Settings
 from atrium.storage.secrets import Secrets, SigningKey
 
@@ -16,8 +15,6 @@ from tests.builders.attacks import Forger
 from tests.e2e.conftest import Stack
 from tests.e2e.limited import PASSWORD, Limited, made_tenant
 from tests.e2e.waiting import wait_for
-
-pytestmark = pytest.mark.timeout(180)
 
 
 def read_signing_key(stack: Stack, kid: str) -> SigningKey:

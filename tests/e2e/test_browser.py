@@ -9,7 +9,7 @@ from playwright.sync_api import Page
 from tests.e2e.browsing import open_page, serving
 from tests.e2e.conftest import Stack, Tenant
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.slow
 
 _PAGE = b"<!doctype html><title>elsewhere</title><p>Another origin.</p>"
 _SCRIPT = """async ([base, key, message]) => {

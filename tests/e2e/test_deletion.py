@@ -20,7 +20,7 @@ from tests.e2e.limited import PASSWORD, Limited, made_tenant
 from tests.e2e.stream import start_and_leave
 from tests.e2e.waiting import wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = pytest.mark.slow
 
 
 @contextmanager

@@ -30,7 +30,6 @@ class Sent:
 
 
 @pytest.mark.new_stack
-@pytest.mark.timeout(300)
 def test_every_example_succeeds(request: pytest.FixtureRequest, stack: Stack) -> None:
     """Examples of deletions and of new names succeed only once, so the stack must be new."""
     if request.config.getoption("--stack"):

@@ -9,7 +9,7 @@ from tests.e2e.processes import kill_chat
 from tests.e2e.stream import start_and_leave
 from tests.e2e.waiting import wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.slow
 
 
 def test_a_killed_turn_is_closed_and_the_session_takes_its_next_message(stack: Stack, pro: Tenant) -> None:

@@ -140,7 +140,6 @@ def test_a_key_has_limits_of_its_own(stack: Stack, tenant: Limited) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(150)
 def test_retry_after_is_exact(tenant: Limited) -> None:
     tenant.put(requests_per_minute=1)
     assert tenant.say().status_code == 200

@@ -5,12 +5,10 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
-import pytest
 
 from tests.e2e.conftest import Stack
 from tests.e2e.limited import Limited, made_tenant
 
-pytestmark = pytest.mark.timeout(120)
 DENIED = (403, "POLICY_DENIED")
 
 

@@ -9,7 +9,7 @@ from tests.e2e.conftest import Stack
 from tests.e2e.crowd import PROCESSES, THREADS, Crowd, Told, call_all
 from tests.e2e.limited import Limited, made_tenant
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.slow
 
 WIDE: dict[str, int | str] = {
     "requests_per_minute": -1,

@@ -7,7 +7,7 @@ from tests.e2e.processes import kill_chat
 from tests.e2e.stream import start_and_leave
 from tests.e2e.waiting import wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 
 CALL = '[[tool=calculator {"expression":"6*7"}]]'
 

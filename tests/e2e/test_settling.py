@@ -66,7 +66,6 @@ def test_settles_a_turn_whose_model_fails(tenant: Limited, directive: str) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_settles_a_turn_whose_function_was_killed(stack: Stack, tenant: Limited) -> None:
     tenant.put(concurrent_turns=1)
     seen = start_and_leave(tenant.http, "[[slow=1]] [[pieces=100]] I will be killed.", after=6)

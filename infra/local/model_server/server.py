@@ -184,7 +184,7 @@ class ModelServer:
         """Delete requests, attempts and totals."""
         self._log.reset()
 
-    def wait_until_idle(self, timeout_seconds: float = 5) -> None:
+    def wait_until_idle(self, timeout_seconds: float = 60) -> None:
         """Wait until no request is in flight. Raises TimeoutError after `timeout_seconds`."""
         deadline = time.monotonic() + timeout_seconds
         while self._log.stats().concurrent:

@@ -48,7 +48,6 @@ def counting(shop: Shop) -> Iterator[str]:
         server.server_close()
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("applied", [False, True], ids=["before", "after"])
 def test_no_effect_happens_twice_whatever_call_kills_the_worker(dynamodb_table: PhysicalTable, applied: bool) -> None:
     processes = get_context("forkserver")

@@ -21,7 +21,6 @@ from tests.builders.deployments import Deployment
 from tests.integration.social.conftest import ApiEnv, open_api_env
 from tests.integration.social.test_connections import calls, connect, service
 
-pytestmark = pytest.mark.timeout(180)
 THREADS = 8
 ENTRANCE = SubjectSource("https://login.example", IdentityProviderId("idp_1"), True, "user")
 

@@ -28,7 +28,6 @@ from tests.builders.deployments import Deployment
 from tests.builders.erasing import Erasing
 from tests.builders.tenant_env import open_bucket
 
-pytestmark = pytest.mark.timeout(180)
 ISSUER = "https://login.acme.example/"
 ACTS = 48
 

@@ -15,7 +15,6 @@ from atrium.storage.table import PhysicalTable
 from tests.builders.deployments import Deployment
 from tests.builders.logins import ORIGIN, Logins, open_logins
 
-pytestmark = pytest.mark.timeout(120)
 THREADS = 16
 
 

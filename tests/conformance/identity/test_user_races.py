@@ -17,7 +17,6 @@ from tests.builders.deployments import Deployment
 from tests.builders.login_env import HERE, LoginEnv
 from tests.builders.logins import ORIGIN, Logins
 
-pytestmark = pytest.mark.timeout(180)
 THREADS = 16
 REFUSALS = (Conflict, CountExceeded, NotFound, RateLimited, OneTimeTokenInvalid)
 

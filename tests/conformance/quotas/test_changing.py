@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
-import pytest
 from atrium.quotas.limits import read_limits
 from atrium.quotas.model import UNLIMITED, Admitted, LimitName, Reservation, ScopeLimits, Used
 from atrium.storage import keys
@@ -24,8 +23,6 @@ from tests.conformance.quotas.racing import (
     race_on,
     until_answered,
 )
-
-pytestmark = pytest.mark.timeout(240)
 
 SECONDS = 5
 CHANGES: Sequence[dict[LimitName, int]] = (

@@ -29,8 +29,6 @@ from botocore.exceptions import ConnectTimeoutError
 from tests.conformance.quotas.racing import NOON, Race, check_item, race_on
 from tests.conformance.quotas.test_steady import SharedClock
 
-pytestmark = pytest.mark.timeout(240)
-
 FREE: Limits = {
     "requests_per_minute": 60_000,
     "tokens_per_minute": 10**9,

@@ -11,7 +11,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 from atrium.storage.table import PhysicalTable
 
 from infra.runtime.template import ROOT
@@ -46,7 +45,6 @@ def peak(notes: list[Path]) -> int:
     return most
 
 
-@pytest.mark.timeout(240)
 def test_slots_of_killed_workers_are_released(dynamodb_table: PhysicalTable, tmp_path: Path) -> None:
     race = build_race(race_on(dynamodb_table))
     limit = race.scopes[-1].maximum("concurrent_turns")

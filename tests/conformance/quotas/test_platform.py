@@ -18,8 +18,6 @@ from tests.conformance.quotas.racing import (
     start,
 )
 
-pytestmark = pytest.mark.timeout(240)
-
 LOOSE = limits_of("tenant", concurrent_turns=128)
 ROUNDS = 3
 

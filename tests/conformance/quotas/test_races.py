@@ -28,8 +28,6 @@ from tests.conformance.quotas.racing import (
     start,
 )
 
-pytestmark = pytest.mark.timeout(240)
-
 # The limit, and the number of turns of 100 tokens and 100 nano-dollars that it admits.
 LIMITS: dict[LimitName, tuple[int, int]] = {
     "requests_per_minute": (24, 24),

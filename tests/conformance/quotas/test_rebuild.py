@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
-import pytest
 from atrium.kernel.ids import AgentId, SessionId
 from atrium.llm.model import Usage
 from atrium.quotas.changes import begin_counting
@@ -31,8 +30,6 @@ from tests.conformance.quotas.racing import (
     start,
     until_answered,
 )
-
-pytestmark = pytest.mark.timeout(240)
 
 SETTLED = 2
 """The number of runs that each caller settles in each of two races. Each caller then leaves one more run open."""

@@ -20,8 +20,6 @@ from tests.conformance.quotas.racing import (
     start,
 )
 
-pytestmark = pytest.mark.timeout(240)
-
 STALL_SECONDS = 70
 SLOTS = 10
 FIT = 13

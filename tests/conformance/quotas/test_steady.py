@@ -10,8 +10,6 @@ from atrium.storage.table import PhysicalTable
 
 from tests.conformance.quotas.racing import IDS, THREADS, check_item, race_on
 
-pytestmark = pytest.mark.timeout(240)
-
 PER_SECOND = 2
 SECONDS = 125
 LIMITS: Limits = {"requests_per_minute": PER_SECOND * 60, "tokens_per_minute": PER_SECOND * 60 * 100}

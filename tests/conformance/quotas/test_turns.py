@@ -16,8 +16,6 @@ from tests.builders.scripted import calls, reply
 from tests.builders.tenant_env import TenantEnv, open_tenant_env, session_id_of
 from tests.builders.wires import Send
 
-pytestmark = pytest.mark.timeout(240)
-
 READS = frozenset({"GetItem", "BatchGetItem", "Query"})
 
 

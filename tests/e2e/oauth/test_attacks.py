@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.conftest import Stack, Tenant
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

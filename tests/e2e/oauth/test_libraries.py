@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.conftest import Stack, Tenant
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.slow
 
 HERE = Path(__file__).parent
 CALLBACK = "http://127.0.0.1:9/callback"

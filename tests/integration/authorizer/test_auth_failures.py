@@ -166,7 +166,7 @@ def test_does_not_wait_for_a_slow_table(
     answered = threading.Event()
 
     def wait(**_: Any) -> None:
-        answered.wait(30)
+        answered.wait(60)
 
     deployment.table.client.meta.events.register("before-call.dynamodb.PutItem", wait)
     text, _ = mint_key("dev", mint_key_id(deployment.clock()), made.tenant.id)
@@ -177,7 +177,7 @@ def test_does_not_wait_for_a_slow_table(
     finally:
         [writer] = [thread for thread in threading.enumerate() if thread.name == "report-refusal"]
         answered.set()
-        writer.join(30)
+        writer.join(60)
         deployment.table.client.meta.events.unregister("before-call.dynamodb.PutItem", wait)
     assert len(refusals_of(deployment, made)) == 1
 

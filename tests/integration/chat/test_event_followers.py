@@ -29,7 +29,7 @@ def open_run(api_env: ApiEnv) -> Iterator[str]:
     run_id, thread = start_stream(api_env.chat_as(), message)
     yield run_id
     api_env.chat_as().post(f"/v1/runs/{run_id}/cancel")
-    thread.join(30)
+    thread.join(60)
 
 
 def occupy(api_env: ApiEnv, count: int) -> None:

@@ -111,5 +111,5 @@ def test_a_poll_without_events_times_out(api_env: ApiEnv, slow: tuple[str, threa
     began = time.monotonic()
     body = poll(api_env, run_id, after=1, wait=1)
     assert body == {"data": [], "ended": False}
-    assert 0.9 < time.monotonic() - began < 2.5
+    assert 0.9 < time.monotonic() - began < 10
     client.join()

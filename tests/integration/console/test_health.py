@@ -103,7 +103,7 @@ def test_a_hanging_table_times_out(physical_table: PhysicalTable, monkeypatch: p
     released = threading.Event()
 
     def hang(**_: object) -> None:
-        released.wait(10)
+        released.wait(60)
 
     physical_table.client.meta.events.register("before-call.dynamodb.GetItem", hang)
     started = time.perf_counter()

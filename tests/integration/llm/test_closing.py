@@ -32,12 +32,12 @@ def test_another_thread_closes_the_call_wherever_it_is(
     time.sleep(0.2)
     began = time.monotonic()
     stream.close()
-    reader.join(2)
+    reader.join(4)
 
     assert not reader.is_alive()
-    assert time.monotonic() - began < 2, "close does not wait for the answer"
+    assert time.monotonic() - began < 4, "close does not wait for the answer"
     assert not any(isinstance(event, Completed) for event in events)
-    server.wait_until_idle(1)
+    server.wait_until_idle()
     assert server.requests()[0].outcome == "client_closed"
 
 
@@ -68,7 +68,7 @@ def test_usage_stays_known_after_closing(provider: AnthropicProvider, server: Mo
     assert stream.usage.input_tokens > 0
     assert 0 < stream.usage.output_tokens < 100
     assert list(stream) == []
-    server.wait_until_idle(1)
+    server.wait_until_idle()
     assert server.requests()[0].outcome == "client_closed"
 
 

@@ -102,13 +102,13 @@ def test_another_thread_closes_the_call(provider: AnthropicProvider, hanging: Ha
     events: list[ModelEvent] = []
     reader = threading.Thread(target=lambda: events.extend(stream))
     reader.start()
-    assert hanging.asked.wait(5)
+    assert hanging.asked.wait(60)
     time.sleep(0.1)
     began = time.monotonic()
     stream.close()
-    reader.join(2)
+    reader.join(4)
 
     assert not reader.is_alive()
-    assert time.monotonic() - began < 2, "close does not wait for the answer"
-    assert hanging.left.wait(1)
+    assert time.monotonic() - began < 4, "close does not wait for the answer"
+    assert hanging.left.wait(60)
     assert events == []

@@ -161,7 +161,7 @@ def test_reads_the_history_again_if_a_turn_ended_meanwhile(tenant_env: TenantEnv
 
     def end_between(operation: str, _arguments: object, send: Send) -> Any:
         if operation == "GetItem":
-            assert finished.wait(5), "the head is read when the runs were read and the turn has ended"
+            assert finished.wait(60), "the head is read when the runs were read and the turn has ended"
         answer = send()
         if operation == "Query" and not finished.is_set():
             list(running.events())

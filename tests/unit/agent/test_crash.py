@@ -96,7 +96,6 @@ def step(request: pytest.FixtureRequest) -> int:
     return 4 if request.config.getoption("--dynamodb") == "moto" else 1
 
 
-@pytest.mark.timeout(240)
 def test_recovers_a_turn_killed_in_an_existing_session(tenant_env: TenantEnv, step: int) -> None:
     for number in range(0, calls_of_a_turn(tenant_env, session_id_of(tenant_env.talk("first"))), step):
         session_id = session_id_of(tenant_env.talk("first"))
@@ -104,7 +103,6 @@ def test_recovers_a_turn_killed_in_an_existing_session(tenant_env: TenantEnv, st
         assert_sound(tenant_env, session_id)
 
 
-@pytest.mark.timeout(240)
 def test_recovers_a_turn_killed_in_a_new_session(tenant_env: TenantEnv, step: int) -> None:
     tenant_env.talk("load the default agent")
     for number in range(0, calls_of_a_turn(tenant_env, None), step):

@@ -53,7 +53,7 @@ def beating(heartbeat: LeaseHeartbeat) -> Iterator[StopSignal]:
 
 
 def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.002)
@@ -83,7 +83,7 @@ def test_a_cancellation_stops_the_turn(tenant_env: TenantEnv, run: Run, renew_se
     with beating(heartbeat_of(tenant_env, run, renew_seconds=renew_seconds)) as signal:
         assert not signal.wait(0.05)
         tenant_env.runs().request_cancel(run.id)
-        assert signal.wait(5)
+        assert signal.wait(60)
     assert signal.cause == "cancelled"
 
 
@@ -91,7 +91,7 @@ def test_a_cancellation_stops_the_turn(tenant_env: TenantEnv, run: Run, renew_se
 def test_loses_a_run_that_was_ended_elsewhere(tenant_env: TenantEnv, run: Run, renew_seconds: float) -> None:
     tenant_env.runs().end(run.id, build_outcome("x"), at=tenant_env.clock.now)
     with beating(heartbeat_of(tenant_env, run, renew_seconds=renew_seconds)) as signal:
-        assert signal.wait(5)
+        assert signal.wait(60)
     assert signal.cause == "lost"
 
 
@@ -100,7 +100,7 @@ def test_continues_after_stopping_the_turn_at_its_time_limit(tenant_env: TenantE
     recorder = Recorder()
     heartbeat = heartbeat_of(tenant_env, run, deadline=time.monotonic() + 0.05, renew_seconds=0.0)
     with tenant_env.intercepted(recorder), beating(heartbeat) as signal:
-        assert signal.wait(5)
+        assert signal.wait(60)
         made = len(recorder.operations)
         until(lambda: len(recorder.operations) > made + 2)
     assert signal.cause == "max_seconds"
@@ -119,7 +119,7 @@ def test_loses_the_turn_after_an_outage_longer_than_the_lease(
 ) -> None:
     heartbeat = heartbeat_of(tenant_env, run, renew_seconds=renew_seconds, lease_seconds=0.05)
     with tenant_env.intercepted(Outage(lambda _number, _: True)), beating(heartbeat) as signal:
-        assert signal.wait(5)
+        assert signal.wait(60)
     assert signal.cause == "lost"
 
 
@@ -137,14 +137,14 @@ def test_continues_after_an_unexpected_error(tenant_env: TenantEnv, run: Run) ->
         assert signal.cause is None
         broken = False
         tenant_env.runs().request_cancel(run.id)
-        assert signal.wait(5)
+        assert signal.wait(60)
     assert tenant_env.defects[0] is defect
 
 
 def test_a_turn_is_cancelled_through_the_table(tenant_env: TenantEnv) -> None:
     """Another process requests the cancellation. The heartbeat detects the request, and the model call is closed."""
     tenant_env.model.say(
-        "One, ", lambda: tenant_env.runs().request_cancel(turn.run.id), lambda: turn.signal.wait(5), "two"
+        "One, ", lambda: tenant_env.runs().request_cancel(turn.run.id), lambda: turn.signal.wait(60), "two"
     )
     turn = tenant_env.begin()
     turn.heartbeat.poll_seconds = 0.01
@@ -155,7 +155,7 @@ def test_a_turn_is_cancelled_through_the_table(tenant_env: TenantEnv) -> None:
 
 
 def test_a_turn_at_its_time_limit_keeps_its_partial_answer(tenant_env: TenantEnv) -> None:
-    tenant_env.model.say("One, ", lambda: turn.signal.wait(5), "two")
+    tenant_env.model.say("One, ", lambda: turn.signal.wait(60), "two")
     turn = tenant_env.begin()
     turn.heartbeat.deadline = time.monotonic() + 0.05
     events = list(turn.events())

@@ -61,7 +61,7 @@ def test_calls_a_tool_and_returns_its_result_to_the_model(bench: LoopBench) -> N
 
 
 def test_runs_tools_of_a_step_in_parallel_and_answers_in_order(bench: LoopBench) -> None:
-    meeting = threading.Barrier(3, timeout=5)
+    meeting = threading.Barrier(3, timeout=60)
     bench.tools = ToolRegistry(tool(f"t{number}", lambda: str(meeting.wait() >= 0)) for number in range(3))
     bench.model.say(*(calls(f"t{number}", f"call_{number}") for number in range(3)))
     loop = bench.loop()
@@ -85,7 +85,7 @@ def test_many_calls_of_one_step_are_all_answered(bench: LoopBench) -> None:
 
 def test_yields_tool_results_as_they_complete(bench: LoopBench) -> None:
     quick_is_done = threading.Event()
-    bench.tools = ToolRegistry([tool("slow", lambda: str(quick_is_done.wait(5))), tool("quick", lambda: "now")])
+    bench.tools = ToolRegistry([tool("slow", lambda: str(quick_is_done.wait(60))), tool("quick", lambda: "now")])
     bench.model.say(calls("slow", "a"), calls("quick", "b"))
     shown = []
     for event in bench.loop().run():

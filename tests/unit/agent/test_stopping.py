@@ -127,7 +127,7 @@ def test_ignores_the_error_of_a_cancelled_model_call(bench: LoopBench) -> None:
 
 def test_a_loop_stopped_during_tools_answers_their_calls(bench: LoopBench) -> None:
     release = threading.Event()
-    bench.tools = ToolRegistry([tool("quick", lambda: "done"), tool("endless", lambda: str(release.wait(30)))])
+    bench.tools = ToolRegistry([tool("quick", lambda: "done"), tool("endless", lambda: str(release.wait(60)))])
     bench.model.say(calls("quick", "a"), calls("endless", "b"), calls("endless", "c"))
     loop = bench.loop()
     shown = []

@@ -50,7 +50,7 @@ class Site:
                 yield self
             finally:
                 listener.shutdown(socket.SHUT_RDWR)
-                thread.join(10)
+                thread.join(60)
 
     def _serve(self, listener: socket.socket) -> None:
         for answer in self.answers:

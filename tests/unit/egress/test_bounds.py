@@ -100,7 +100,7 @@ def test_times_out_a_hanging_resolver() -> None:
 
     class Hanging(Names):
         def __call__(self, host: str, port: int) -> Sequence[str]:
-            released.wait(10)
+            released.wait(60)
             return ["127.0.0.1"]
 
     with pytest.raises(OutboundFailed) as failed:

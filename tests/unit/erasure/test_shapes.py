@@ -6,7 +6,6 @@ A new type of key fails the tests until it is listed in tests/builders/shapes.py
 import inspect
 from types import ModuleType
 
-import pytest
 from atrium.storage import keys, provider_keys, throttle_keys
 from atrium.storage.table import PlatformTable
 from atrium.storage.writes import ANY, Put
@@ -16,7 +15,6 @@ from tests.builders.erasing import Erasing, assert_erased
 from tests.builders.shapes import EMAIL, OF_A_USER, PARTS, PLATFORMS, STAYS, TENANTS, UNRELATED, USER, WHILE_IT_LASTS
 from tests.builders.tenant_env import OTHER_TENANT, TENANT
 
-pytestmark = pytest.mark.timeout(300)  # thousands of items on DynamoDB Local, in parallel with other tests
 MODULES = (keys, provider_keys, throttle_keys)
 
 

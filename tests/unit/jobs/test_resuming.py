@@ -44,7 +44,6 @@ def killed_turns(shop: Shop, *, applied: bool) -> Iterator[tuple[int, SessionId]
     assert number > 15
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("applied", [False, True])
 def test_resumes_a_run_killed_at_any_call(shop: Shop, applied: bool) -> None:
     ends = Counter[str]()
@@ -56,7 +55,6 @@ def test_resumes_a_run_killed_at_any_call(shop: Shop, applied: bool) -> None:
     assert ends["succeeded"] > ends["failed"]
 
 
-@pytest.mark.timeout(240)
 def test_resumes_a_run_whose_second_worker_was_killed_at_any_call(shop: Shop) -> None:
     number, died = 0, True
     while died:

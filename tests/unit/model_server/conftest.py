@@ -32,7 +32,7 @@ def open_client(running_server: ModelServer) -> Iterator[anthropic.Anthropic]:
 @pytest.fixture(scope="module")
 def open_http(running_server: ModelServer) -> Iterator[httpx.Client]:
     headers = {"x-api-key": KEY, "anthropic-version": VERSION}
-    with httpx.Client(base_url=running_server.url, headers=headers, trust_env=False, timeout=10) as made:
+    with httpx.Client(base_url=running_server.url, headers=headers, trust_env=False, timeout=60) as made:
         yield made
 
 

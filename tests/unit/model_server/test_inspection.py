@@ -54,7 +54,7 @@ def test_a_client_that_leaves_before_the_answer_is_noticed(
     with pytest.raises(anthropic.APITimeoutError):
         ask(client.with_options(timeout=0.25), text)
     left = time.time()
-    server.wait_until_idle(1)
+    server.wait_until_idle()
     (record,) = server.requests()
     assert record.outcome == "client_closed"
     assert record.ended_at is not None
@@ -68,7 +68,7 @@ def test_a_client_that_leaves_in_mid_stream_is_noticed(
 ) -> None:
     with client.messages.stream(model=MODEL, max_tokens=120_000, messages=[user(f"{text} Hello.")]) as stream:
         assert next(stream.text_stream)
-    server.wait_until_idle(1)
+    server.wait_until_idle()
     (record,) = server.requests()
     assert record.outcome == "client_closed"
     assert record.usage is not None

@@ -30,7 +30,7 @@ def api() -> Iterator[RuntimeApi]:
 
 @pytest.fixture
 def runtime(api: RuntimeApi) -> Iterator[http.client.HTTPConnection]:
-    connection = http.client.HTTPConnection(api.address, timeout=10)
+    connection = http.client.HTTPConnection(api.address, timeout=60)
     yield connection
     connection.close()
 
@@ -79,7 +79,7 @@ def test_event_has_the_headers_of_its_context(runtime: http.client.HTTPConnectio
     assert handed.headers["Lambda-Runtime-Client-Context"] == '{"custom":{}}'
     assert handed.headers["Lambda-Runtime-Trace-Id"].startswith("Root=1-")
     assert call(runtime, f"{base}/response", b'{"b":2}') == (202, {"status": "OK"})
-    result = ended.result(5)
+    result = ended.result(60)
     assert (result.status, result.json(), result.error) == ("succeeded", {"b": 2}, None)
     assert base.endswith(result.request_id)
 
@@ -90,7 +90,7 @@ def test_a_runtime_serves_one_event_after_the_other(runtime: http.client.HTTPCon
         base, event, handed = take(runtime)
         assert "Lambda-Runtime-Client-Context" not in handed.headers
         call(runtime, f"{base}/response", event)
-        assert ended.result(5).json() == number
+        assert ended.result(60).json() == number
 
 
 def test_second_invocation_at_once_is_refused(
@@ -101,7 +101,7 @@ def test_second_invocation_at_once_is_refused(
     with pytest.raises(RuntimeError, match="one invocation at a time"):
         api.invoke(b"{}", 1)
     call(runtime, f"{base}/response", b"null")
-    assert ended.result(5).status == "succeeded"
+    assert ended.result(60).status == "succeeded"
 
 
 def test_error_of_the_handler_comes_back(runtime: http.client.HTTPConnection, invoke: Invoke) -> None:
@@ -109,7 +109,7 @@ def test_error_of_the_handler_comes_back(runtime: http.client.HTTPConnection, in
     base, _, _ = take(runtime)
     report = {"errorType": "ValueError", "errorMessage": "no", "stackTrace": ["line 1"]}
     call(runtime, f"{base}/error", json.dumps(report).encode(), Lambda_Runtime_Function_Error_Type="Unhandled")
-    result = ended.result(5)
+    result = ended.result(60)
     assert (result.status, result.error) == ("failed", FunctionError("ValueError", "no", ("line 1",)))
 
 
@@ -120,7 +120,7 @@ def test_failed_start_fails_every_invocation(
     report = b'{"errorType": "Runtime.ImportModuleError", "errorMessage": "no module"}'
     assert call(runtime, "/2018-06-01/runtime/init/error", report)[0] == 202
     api.fail(FunctionError("Runtime.ExitError", "exited with status 1"))
-    for result in (ended.result(5), api.invoke(b"{}", 5)):
+    for result in (ended.result(60), api.invoke(b"{}", 5)):
         assert result.error == FunctionError("Runtime.ImportModuleError", "no module")
 
 
@@ -130,7 +130,7 @@ def test_time_out_counts_from_the_hand_over_and_refuses_the_late_answer(
     ended = invoke(b"{}", 0.3)
     time.sleep(0.2)
     base, _, _ = take(runtime)
-    result = ended.result(5)
+    result = ended.result(60)
     assert result.status == "timed_out"
     assert result.error is not None
     assert result.error.type == "Sandbox.Timedout"
@@ -151,7 +151,7 @@ def test_answer_over_six_megabytes_is_refused(runtime: http.client.HTTPConnectio
     base, _, _ = take(runtime)
     status, refusal = call(runtime, f"{base}/response", bytes(6 * 1024 * 1024 + 1))
     assert (status, refusal["errorType"]) == (413, "RequestEntityTooLarge")
-    error = ended.result(5).error
+    error = ended.result(60).error
     assert error is not None
     assert error.type == "Function.ResponseSizeTooLarge"
 
@@ -163,7 +163,7 @@ def test_streamed_pieces_keep_their_times_and_status(runtime: http.client.HTTPCo
     stream(runtime, f"{base}/response", [head, b"one", b"two"], pause=0.2)
     runtime.send(b"0\r\n\r\n")
     assert runtime.getresponse().status == 202
-    result = ended.result(5)
+    result = ended.result(60)
     assert result.prelude is not None
     assert (result.prelude.status, result.prelude.cookies) == (201, ("a=1",))
     assert result.prelude.headers == {"content-type": "text/event-stream"}
@@ -182,7 +182,7 @@ def test_finds_the_prelude_across_pieces(runtime: http.client.HTTPConnection, in
     stream(runtime, f"{base}/response", [whole[:cut], whole[cut:]])
     runtime.send(b"0\r\n\r\n")
     runtime.getresponse().read()
-    assert (ended.result(5).status, ended.result(5).payload) == ("succeeded", b"body")
+    assert (ended.result(60).status, ended.result(60).payload) == ("succeeded", b"body")
 
 
 @pytest.mark.parametrize("sent", [b'{"statusCode":200}', b"[]" + PRELUDE_END, b'{"headers":{}}' + PRELUDE_END])
@@ -192,7 +192,7 @@ def test_stream_without_a_prelude_fails(runtime: http.client.HTTPConnection, inv
     stream(runtime, f"{base}/response", [sent])
     runtime.send(b"0\r\n\r\n")
     runtime.getresponse().read()
-    error = ended.result(5).error
+    error = ended.result(60).error
     assert error is not None
     assert error.type == "Runtime.InvalidPrelude"
 
@@ -202,7 +202,7 @@ def test_stream_that_breaks_off_fails_with_what_came(runtime: http.client.HTTPCo
     base, _, _ = take(runtime)
     stream(runtime, f"{base}/response", [prelude(statusCode=200, headers={}), b"half"])
     runtime.close()
-    result = ended.result(5)
+    result = ended.result(60)
     assert result.error is not None
     assert (result.error.type, result.payload) == ("Runtime.TruncatedResponse", b"half")
 
@@ -215,12 +215,12 @@ def test_error_in_the_trailers_of_a_stream_fails_it(runtime: http.client.HTTPCon
     kind = b"Lambda-Runtime-Function-Error-Type: Runtime.StreamError\r\n"
     runtime.send(b"0\r\n" + kind + b"Lambda-Runtime-Function-Error-Body: " + report + b"\r\n\r\n")
     assert runtime.getresponse().status == 202
-    result = ended.result(5)
+    result = ended.result(60)
     assert (result.error, result.payload) == (FunctionError("Broken", "in the middle"), b"half")
 
 
 def test_extension_is_registered_and_waits_until_the_end(api: RuntimeApi) -> None:
-    extension = http.client.HTTPConnection(api.address, timeout=10)
+    extension = http.client.HTTPConnection(api.address, timeout=60)
     extension.request("POST", "/2020-01-01/extension/register", b'{"events":[]}', {"Lambda-Extension-Name": "adapter"})
     answer = extension.getresponse()
     assert answer.headers["Lambda-Extension-Identifier"]

@@ -30,7 +30,7 @@ def gone(group: int) -> bool:
 
 
 def holds_soon(condition: Callable[[], bool]) -> bool:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         if condition():
             return True

@@ -36,7 +36,7 @@ class Office:
 
     def assume_role(self, **asked: Any) -> Any:
         if self.busy:
-            self.busy.wait(5)
+            self.busy.wait(60)
         self.asked.append(asked)
         number = str(len(self.asked))
         keys = {"AccessKeyId": number, "SecretAccessKey": "s", "SessionToken": "t"}

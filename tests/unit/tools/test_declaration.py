@@ -139,7 +139,7 @@ def test_a_failure_of_a_dependency_is_a_failure_of_the_call(dependency: Callable
 
 
 def test_parallel_calls_do_not_share_dependencies() -> None:
-    meeting = threading.Barrier(4, timeout=5)
+    meeting = threading.Barrier(4, timeout=60)
 
     @tool("Wait.")
     def waiting(number: int, rows: Annotated[list[str], Depends(connect)]) -> str:

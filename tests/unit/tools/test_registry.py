@@ -99,7 +99,7 @@ def test_reports_an_unexpected_error_without_its_text(error: Exception) -> None:
 
 def test_times_out_a_hanging_tool() -> None:
     release = threading.Event()
-    hanging = replace(tool(lambda: str(release.wait(10))), timeout_seconds=0)
+    hanging = replace(tool(lambda: str(release.wait(60))), timeout_seconds=0)
     answer = ToolRegistry([hanging]).call("probe", {}, CONTEXT)
     release.set()
     assert (answer.content, answer.is_error) == ("The tool timed out after 0 s.", True)
