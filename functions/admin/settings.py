@@ -9,12 +9,23 @@ from atrium.http.responses import problem_responses
 from atrium.kernel.clock import format_time
 from atrium.tenants.auditing import open_audit
 from atrium.tenants.context import TenantContext
-from atrium.tenants.model import FEATURES_MAX, SCREENING_DEFAULT, ScreeningMode
+from atrium.tenants.model import FEATURES_MAX, HOSTS_MAX, SCREENING_DEFAULT, ScreeningMode
 from atrium.tenants.settings import SettingsService, TenantSettings
 from fastapi import APIRouter
 from pydantic import Field
 
+HostPatterns = Annotated[list[Annotated[str, Field(min_length=1, max_length=255)]], Field(max_length=HOSTS_MAX)]
+
 router = APIRouter(tags=["settings"], dependencies=[require("admin")])
+
+
+class OutboundPatch(StrictModel):
+    """The lists to change. Absent lists are not changed. `*.example.com` stands for all subdomains of the host."""
+
+    allow: HostPatterns = Field(default_factory=list)
+    """The only hosts that may be called, at most 100. If the list is empty, all public hosts may be called."""
+    deny: HostPatterns = Field(default_factory=list)
+    """Hosts that must not be called, even if they are in `allow`, at most 100."""
 
 
 class SettingsPatch(StrictModel):
@@ -30,10 +41,21 @@ class SettingsPatch(StrictModel):
     """What happens if a message or tool result matches the rules for prompt injection: nothing (`off`), an audit
     event (`flag`), or a rejection (`refuse`). Default `flag`.
     """
+    outbound: OutboundPatch = Field(default_factory=OutboundPatch)
+    """Hosts that the tools of the tenant's agents may call. Absent lists are not changed."""
+
+
+class OutboundLists(StrictModel):
+    """Lists of hosts. `*.example.com` stands for all subdomains of the host."""
+
+    allow: list[str]
+    """The only hosts that may be called. If the list is empty, all public hosts may be called."""
+    deny: list[str]
+    """Hosts that must not be called, even if they are in `allow`."""
 
 
 class SettingsAnswer(StrictModel):
-    """The tenant's settings: feature switches, audit of allowed calls, and handling of prompt injection."""
+    """The tenant's settings: feature switches, audit, handling of prompt injection, and hosts for outbound calls."""
 
     features: dict[str, bool]
     """Feature switches by name."""
@@ -41,6 +63,8 @@ class SettingsAnswer(StrictModel):
     """Whether calls that policies allow are recorded in the audit log."""
     prompt_injection: ScreeningMode
     """What happens if a message or tool result matches the rules for prompt injection: `off`, `flag` or `refuse`."""
+    outbound: OutboundLists
+    """Hosts that the tools of the tenant's agents may call."""
     config_version: int
     """Version of the tenant's configuration. The version increases with every change."""
     updated_at: str
@@ -67,7 +91,7 @@ def update_settings(body: SettingsPatch, tenant: TenantDep, runtime: RuntimeDep)
 
     Absent settings are not changed. The change applies within a minute.
     """
-    changes = {name: getattr(body, name) for name in body.model_fields_set}
+    changes = body.model_dump(exclude_unset=True)
     return _render(_service(runtime, tenant).change(changes))
 
 
@@ -76,6 +100,7 @@ def _render(settings: TenantSettings) -> SettingsAnswer:
         features=dict(settings.features),
         audits_all=settings.audits_all,
         prompt_injection=settings.prompt_injection,
+        outbound=OutboundLists(allow=list(settings.outbound.allow), deny=list(settings.outbound.deny)),
         config_version=settings.version,
         updated_at=format_time(settings.updated_at),
     )

@@ -19,7 +19,7 @@ from atrium.runs.model import (
     ToolResultEvent,
 )
 from atrium.sdk.agent import BudgetAllowance
-from atrium.tools.model import Tool, ToolContext
+from atrium.tools.model import Tool, ToolContext, ToolServices
 from atrium.tools.registry import BUILT_IN, ToolRegistry
 from pydantic import BaseModel
 
@@ -39,10 +39,15 @@ def tool(name: str, run: Callable[[], str], *, timeout_seconds: int = 30) -> Too
 
 
 def tool_context(
-    clock: Clock | None = None, *, tenant: TenantId = TENANT, run_id: str = "run_1", end_user: str = ""
+    clock: Clock | None = None,
+    *,
+    tenant: TenantId = TENANT,
+    run_id: str = "run_1",
+    end_user: str = "",
+    services: ToolServices | None = None,
 ) -> ToolContext:
     """Return the context of a tool call. All tests create the context with this function."""
-    return ToolContext(tenant, RunId(run_id), clock or TurnedClock(), end_user)
+    return ToolContext(tenant, RunId(run_id), clock or TurnedClock(), end_user, services=services)
 
 
 @dataclass

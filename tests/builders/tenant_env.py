@@ -12,13 +12,16 @@ from atrium.agent.service import AgentService, default_agent
 from atrium.agent.starting import TurnStarter
 from atrium.agent.store import AgentStore
 from atrium.agent.turn import Turn, TurnService
+from atrium.egress.client import EgressClient
 from atrium.jobs.resuming import RunResumer
 from atrium.jobs.sweeping import Sweep, SweepReport
+from atrium.kernel.clock import format_time
 from atrium.kernel.errors import LimitReached
 from atrium.kernel.ids import AgentId, RunId, SessionId, TenantId
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.llm.model import Content, Text
 from atrium.policy.guard import PolicyCache, PolicyGuard
+from atrium.policy.outbound import OutboundGuard
 from atrium.quotas.service import QuotaService
 from atrium.runs.model import Message, Run, RunEvent
 from atrium.runs.replay import Replay
@@ -35,6 +38,7 @@ from atrium.storage.writes import ANY, EXISTS, Put, Update
 from atrium.tenants.auditing import open_audit
 from atrium.tenants.context import Caller, Principal, PrincipalType, TenantContext
 from atrium.tenants.plans import PlanName
+from atrium.tools.model import ToolServices
 from atrium.tools.registry import GuardedTools, ToolRegistry
 from atrium.usage.model import LedgerEntry
 from atrium.usage.store import LedgerStore
@@ -90,6 +94,7 @@ class TenantEnv:
     woken: list[RunId] = field(default_factory=list)
     default_agents: dict[TenantId, AgentId] = field(default_factory=dict)
     policies: PolicyCache = field(default_factory=PolicyCache)
+    egress: EgressClient = field(default_factory=EgressClient)
     while_waiting: Callable[[], object] = lambda: None
 
     def table(self, tenant: TenantId = TENANT) -> TenantTable:
@@ -129,6 +134,10 @@ class TenantEnv:
         audit = open_audit(context, table, self.clock)
         return PolicyGuard(context, table, self.policies, self.clock, audit)
 
+    def services(self, context: TenantContext) -> ToolServices:
+        tenant, outbound = context.tenant_id, OutboundGuard(self.egress, self.guard(context))
+        return ToolServices(context, self.table(tenant), TenantBlobs(self.bucket, tenant), outbound)
+
     def turns(self, context: TenantContext | None = None, epoch: int = 0) -> TurnService:
         caller = context or context_of()
         tenant = caller.tenant_id
@@ -146,6 +155,7 @@ class TenantEnv:
             clock=self.clock,
             provider_for=lambda _: self.model,
             tools=GuardedTools(guard, self.tools.tools),
+            services=self.services(caller),
             pause=self.pause,
         )
         return TurnService(reader, starter, self.defects.append)
@@ -227,7 +237,9 @@ class TenantEnv:
 
     def add_tenant(self, tenant: TenantId, plan: PlanName = "pro") -> AgentConfig:
         """Create a tenant and its default agent, like the platform function. Return the agent."""
-        item = {"id": tenant, "plan": plan, "config_version": 1, "settings": "{}"}
+        now = format_time(self.clock())
+        item = {"id": tenant, "plan": plan, "status": "active", "config_version": 1, "token_version": 1}
+        item |= {"settings": "{}", "created_at": now, "updated_at": now}
         self.table(tenant).write(Put(keys.tenant(), item, ANY))
         agent = default_agent(self.clock)
         AgentStore(self.table(tenant)).create(agent, make_default=True)

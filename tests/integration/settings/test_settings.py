@@ -18,7 +18,7 @@ def test_changes_settings_in_part(tenant_env: TenantEnv, client: TestClient) -> 
     begun = made.config_version
     assert before == {
         "features": {"beta": False}, "audits_all": False, "prompt_injection": "flag", "config_version": begun,
-        "updated_at": before["updated_at"],
+        "outbound": {"allow": [], "deny": []}, "updated_at": before["updated_at"],
     }  # fmt: skip
     changed = client.patch("/v1/settings", json={"features": {"beta": True, "old": False}}).json()
     assert (changed["features"], changed["config_version"]) == ({"beta": True, "old": False}, begun + 1)
@@ -47,6 +47,13 @@ def test_the_screening_of_messages_reaches_the_routes_with_the_authorizer(
     assert tenant_env.authorizer_env.context(bearer(tenant_env.made.key.text))["prompt_injection"] == "refuse"
 
 
+def test_changes_one_list_of_hosts_without_the_other(client: TestClient) -> None:
+    client.patch("/v1/settings", json={"outbound": {"allow": ["*.example.com", "2606:4700::1111"]}})
+    changed = client.patch("/v1/settings", json={"outbound": {"deny": ["ads.example.com"]}}).json()
+    assert changed["outbound"] == {"allow": ["*.example.com", "2606:4700::1111"], "deny": ["ads.example.com"]}
+    assert client.patch("/v1/settings", json={"outbound": {"allow": []}}).json()["outbound"]["allow"] == []
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -57,6 +64,13 @@ def test_the_screening_of_messages_reaches_the_routes_with_the_authorizer(
         {"audits_all": "yes"},
         {"prompt_injection": "maybe"},
         {"prompt_injection": None},
+        {"outbound": None},
+        {"outbound": {"allow": ["example.com/path"]}},
+        {"outbound": {"allow": ["Example.com"]}},
+        {"outbound": {"deny": ["*"]}},
+        {"outbound": {"deny": ["10.0.0.1:80"]}},
+        {"outbound": {"deny": [f"h{number}.example" for number in range(101)]}},
+        {"outbound": {"hosts": []}},
         {"features": {f"f{number}": True for number in range(51)}},
     ],
 )

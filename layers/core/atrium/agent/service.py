@@ -16,6 +16,8 @@ from atrium.llm.catalogue import DEFAULT_MODEL
 from atrium.quotas.limits import read_limits, resolve_limits
 from atrium.storage.writes import Put
 from atrium.tenants.context import TenantContext
+from atrium.tools.calculator import CALCULATOR
+from atrium.tools.clock import CURRENT_TIME
 from atrium.tools.registry import BUILT_IN
 
 DEFAULT_AGENT_NAME = "assistant"
@@ -108,7 +110,7 @@ class AgentService:
 
 
 def default_agent(clock: Clock) -> AgentConfig:
-    """Return the agent that is created for each new tenant. It has the default model and all built-in tools."""
+    """Return the agent that is created for each new tenant. It has the default model and pure tools."""
     now = clock()
     return AgentConfig(
         id=mint_agent_id(now),
@@ -119,5 +121,5 @@ def default_agent(clock: Clock) -> AgentConfig:
         updated_at=now,
         description="The agent that answers when a call names none.",
         system_prompt="You are a helpful assistant. Answer briefly and truthfully; use your tools where they help.",
-        tools=tuple(tool.name for tool in BUILT_IN),
+        tools=(CALCULATOR.name, CURRENT_TIME.name),
     )

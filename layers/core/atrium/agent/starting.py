@@ -27,7 +27,7 @@ from atrium.sessions.model import LiveTurn, Session
 from atrium.sessions.store import SessionStore
 from atrium.tenants.context import TenantContext
 from atrium.tools.done import DONE
-from atrium.tools.model import ToolContext
+from atrium.tools.model import ToolContext, ToolServices
 from atrium.tools.registry import ToolRegistry
 
 POLL_SECONDS = 0.5
@@ -109,6 +109,7 @@ class TurnStarter:
     clock: Clock
     provider_for: Callable[[ModelInfo], ModelProvider]
     tools: ToolRegistry
+    services: ToolServices
     max_seconds: int = MAX_SECONDS_DEFAULT
     pause: Callable[[float], None] = time.sleep
 
@@ -219,7 +220,8 @@ class TurnStarter:
             raise
 
     def loop_input(self, plan: TurnPlan, run: Run, runs: RecentRuns) -> LoopInput:
-        return plan.loop_input(run, runs, ToolContext(self.context.tenant_id, run.id, self.clock, run.end_user))
+        context = ToolContext(self.context.tenant_id, run.id, self.clock, run.end_user, services=self.services)
+        return plan.loop_input(run, runs, context)
 
     def _session(self, request: TurnRequest, read: TurnContext, run: Run) -> Session:
         return Session(

@@ -10,6 +10,7 @@ tool.decide                                             decision of a person abo
 model.refuse                                            request for a model that the plan does not include
 quota.refuse                                            rejections by a limit; one event per principal, limit and minute
 safety.injection                                        message or tool result that looks like prompt injection
+outbound.refuse                                         outbound call of a tool that is not allowed
 """
 
 import json
@@ -23,7 +24,7 @@ from atrium.kernel.ids import AuditEventId
 
 type EventType = Literal[
     "auth.login", "auth.refuse", "auth.logout", "auth.token_reuse", "admin.change", "policy.deny", "policy.allow",
-    "tool.call", "tool.approval", "tool.decide", "model.refuse", "quota.refuse", "safety.injection",
+    "tool.call", "tool.approval", "tool.decide", "model.refuse", "quota.refuse", "safety.injection", "outbound.refuse",
 ]  # fmt: skip
 
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType.__value__)

@@ -1,7 +1,7 @@
 """Parses and checks the URLs of outbound calls. A call uses the checked result, so that a URL is parsed only once."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from urllib.parse import quote, urljoin, urlsplit
@@ -19,6 +19,20 @@ _SAFE_PATH = "/%:@!$&'()*+,;=~-._"
 
 
 @dataclass(frozen=True, slots=True)
+class HostList:
+    """The hosts that a tenant's calls may reach: those in `allow` (all, if it is empty) that are not in `deny`.
+
+    A pattern is a host, or `*.` and a host, which stands for all its subdomains.
+    """
+
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+
+    def permits(self, host: str) -> bool:
+        return not _matches(self.deny, host) and (not self.allow or _matches(self.allow, host))
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """The allowed destinations: ports by scheme, and addresses that may be called on any port (local stack only)."""
 
@@ -26,6 +40,7 @@ class Rules:
         default_factory=lambda: {"https": frozenset({443}), "http": frozenset({80})}
     )
     local_addresses: frozenset[str] = frozenset()
+    hosts: HostList = HostList()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +84,8 @@ def read_url(url: str, rules: Rules) -> Destination:
         raise OutboundRefused("scheme", f"the URL's scheme must be {' or '.join(sorted(rules.ports))}")
     if "@" in parts.netloc:
         raise OutboundRefused("url", "the URL must not contain a user name or password")
+    if not rules.hosts.permits(host):
+        raise OutboundRefused("host", "the tenant's setting `outbound` does not allow this host")
     return Destination(parts.scheme, host, PORTS[parts.scheme] if port is None else port, path + query)
 
 
@@ -78,6 +95,19 @@ def read_redirect(here: Destination, location: str, rules: Rules) -> Destination
     if here.scheme == "https" and there.scheme != "https":
         raise OutboundRefused("redirect", "a redirect from https to http is not allowed")
     return there
+
+
+def read_host_pattern(pattern: str) -> str:
+    """Return a host pattern in its normal form; raise `ValueError` if it is invalid."""
+    wildcard, host = ("*.", pattern[2:]) if pattern.startswith("*.") else ("", pattern)
+    try:
+        return wildcard + _read_host(host.removeprefix("[").removesuffix("]"))
+    except idna.IDNAError as error:
+        raise ValueError("invalid host") from error
+
+
+def _matches(patterns: Iterable[str], host: str) -> bool:
+    return any(host == each or (each.startswith("*.") and host.endswith(each[1:])) for each in patterns)
 
 
 def _read_host(host: str) -> str:

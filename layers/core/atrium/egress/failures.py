@@ -6,7 +6,7 @@ or an unavailable issuer. The messages contain no addresses, so that they cannot
 
 from typing import Literal
 
-type RefusalReason = Literal["url", "scheme", "port", "address", "header", "redirect"]
+type RefusalReason = Literal["url", "scheme", "port", "host", "address", "header", "redirect"]
 type FailureReason = Literal["resolve", "connect", "tls", "timeout", "protocol", "too_large", "encoding"]
 
 

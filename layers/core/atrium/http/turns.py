@@ -15,6 +15,7 @@ from atrium.http.guarding import note_refusal, open_guard
 from atrium.kernel.errors import AtriumError, LimitReached
 from atrium.kernel.ids import RunId, TenantId
 from atrium.policy.guard import PolicyGuard
+from atrium.policy.outbound import OutboundGuard
 from atrium.quotas.service import QuotaService
 from atrium.runs.followers import FollowerLimit, followers_max
 from atrium.runs.replay import Replay
@@ -23,6 +24,7 @@ from atrium.runs.store import RunStore
 from atrium.sessions.finalizing import RunFinalizer
 from atrium.sessions.store import SessionStore
 from atrium.tenants.context import TenantContext
+from atrium.tools.model import ToolServices
 from atrium.tools.registry import GuardedTools
 from atrium.usage.store import LedgerStore
 
@@ -84,9 +86,16 @@ def make_turn_service(
         clock=clock,
         provider_for=runtime.models.require,
         tools=GuardedTools(guard, on_call=logs.record_tool_call),
+        services=tool_services(runtime, guard),
         max_seconds=min(runtime.settings.max_turn_seconds, seconds_max or runtime.settings.max_turn_seconds),
     )
     return TurnService(reader, starter, _log_defect)
+
+
+def tool_services(runtime: Runtime, guard: PolicyGuard) -> ToolServices:
+    """Return the services that tools use for the caller of a guard."""
+    blobs = runtime.tenant_blobs(guard.context.tenant_id)
+    return ToolServices(guard.context, guard.table, blobs, OutboundGuard(runtime.egress, guard))
 
 
 def _log_defect(error: BaseException) -> None:

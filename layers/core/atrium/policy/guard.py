@@ -212,7 +212,7 @@ class PolicyGuard:
         if not signals:
             return ()
         details = {"source": source, "signals": list(signals), "refused": mode == "refuse"}
-        self._record_once("safety.injection", details, session_id, end_user)
+        self.record_once("safety.injection", details, session_id, end_user)
         return signals if mode == "refuse" else ()
 
     def require_harmless(self, texts: Sequence[str], *, session_id: str, end_user: str) -> None:
@@ -247,10 +247,10 @@ class PolicyGuard:
         if decision.allowed:
             self.audit.record("policy.allow", details, session_id=session_id)
         else:
-            self._record_once("policy.deny", details, session_id)
+            self.record_once("policy.deny", details, session_id)
         return decision
 
-    def _record_once(self, type: EventType, details: Mapping[str, object], session_id: str, end_user: str = "") -> None:
+    def record_once(self, type: EventType, details: Mapping[str, object], session_id: str, end_user: str = "") -> None:
         """Record an audit event, unless this container has already recorded an equal event in this minute."""
         tenant_id, denials = self.context.tenant_id, self.cache.denials
         what = f"{type}\n{self.audit.origin.principal}\n{session_id}\n{sorted(details.items())}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, get_args
 
+from atrium.egress.destination import HostList, read_host_pattern
 from atrium.kernel.ids import AgentId, TenantId
 from atrium.kernel.texts import is_unseen
 from atrium.tenants.plans import PlanName
@@ -19,6 +20,7 @@ SCREENING_DEFAULT: ScreeningMode = "flag"
 
 _FEATURE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 FEATURES_MAX = 50
+HOSTS_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,12 @@ class Tenant:
         return mode if mode in SCREENING_MODES else SCREENING_DEFAULT
 
     @property
+    def outbound(self) -> HostList:
+        """Return the hosts that outbound calls for the tenant may reach."""
+        lists = self.settings.get("outbound", {})
+        return HostList(tuple(lists.get("allow", ())), tuple(lists.get("deny", ())))
+
+    @property
     def features(self) -> tuple[str, ...]:
         """Return the names of the enabled features."""
         switches = self.settings.get("features", {})
@@ -104,4 +112,24 @@ def find_settings_fault(settings: Mapping[str, Any]) -> tuple[str, str] | None:
         )
     if settings.get("prompt_injection", SCREENING_DEFAULT) not in SCREENING_MODES:
         return "prompt_injection", f"prompt_injection must be one of {', '.join(SCREENING_MODES)}"
+    return _find_outbound_fault(settings.get("outbound", {}))
+
+
+def _find_outbound_fault(lists: object) -> tuple[str, str] | None:
+    if not isinstance(lists, dict) or not lists.keys() <= {"allow", "deny"}:
+        return "outbound", "outbound must be an object with the members allow and deny"
+    for name, patterns in lists.items():
+        if not isinstance(patterns, list) or len(patterns) > HOSTS_MAX or not all(map(_is_host_pattern, patterns)):
+            return "outbound", (
+                f"outbound.{name} must be a list of at most {HOSTS_MAX} hosts in lower case, "
+                "such as api.example.com, or *.example.com for all its subdomains"
+            )
     return None
+
+
+def _is_host_pattern(pattern: object) -> bool:
+    """Return whether a host pattern is in its normal form. Other forms would never match a destination."""
+    try:
+        return isinstance(pattern, str) and read_host_pattern(pattern) == pattern
+    except ValueError:
+        return False

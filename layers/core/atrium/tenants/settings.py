@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from atrium.audit.service import AuditService
+from atrium.egress.destination import HostList
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import Conflict, NotFound, invalid_field
 from atrium.storage.table import TenantTable, TransactionRefused
@@ -26,6 +27,7 @@ class TenantSettings:
     features: Mapping[str, bool]
     audits_all: bool
     prompt_injection: ScreeningMode
+    outbound: HostList
     version: int
     updated_at: datetime
 
@@ -42,7 +44,9 @@ class SettingsService:
         return _read(self._tenant())
 
     def change(self, changes: Mapping[str, Any]) -> TenantSettings:
-        """Change settings. Features that are not in `changes` are not changed, and None removes a feature.
+        """Change settings. Features and lists of hosts that are not in `changes` are not changed.
+
+        None removes a feature.
 
         Raises `ValidationFailed`, or `Conflict` after repeated concurrent changes.
         """
@@ -73,6 +77,8 @@ def _merge(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
     if "features" in changes:
         switches = {**settings.get("features", {}), **changes["features"]}
         wanted["features"] = {name: on for name, on in switches.items() if on is not None}
+    if "outbound" in changes:
+        wanted["outbound"] = {**settings.get("outbound", {}), **changes["outbound"]}
     fault = find_settings_fault({name: wanted[name] for name in changes})
     if fault is not None:
         raise invalid_field(*fault)
@@ -82,5 +88,10 @@ def _merge(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
 def _read(tenant: Tenant) -> TenantSettings:
     features = dict(sorted(tenant.settings.get("features", {}).items()))
     return TenantSettings(
-        features, tenant.audits_all, tenant.prompt_injection, tenant.config_version, tenant.updated_at
+        features,
+        tenant.audits_all,
+        tenant.prompt_injection,
+        tenant.outbound,
+        tenant.config_version,
+        tenant.updated_at,
     )

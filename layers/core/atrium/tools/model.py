@@ -13,8 +13,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from atrium.egress.exchange import OutboundRequest, OutboundResponse
+from atrium.egress.failures import OutboundFailed, OutboundRefused
 from atrium.kernel.clock import Clock
-from atrium.kernel.ids import RunId, TenantId
+from atrium.kernel.ids import RunId, TenantId, session_of
+from atrium.policy.outbound import OutboundGuard
+from atrium.storage.blobs import TenantBlobs
+from atrium.storage.table import TenantTable
+from atrium.tenants.context import TenantContext
 
 type EffectClass = Literal["pure", "idempotent", "effectful"]
 """What a repeated call does: nothing at all, the same effect once (`ToolContext.idempotency_key`), or its effect again.
@@ -33,10 +39,21 @@ class ToolRefusal(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class ToolServices:
+    """The services of the platform that tools use for a caller."""
+
+    caller: TenantContext
+    table: TenantTable
+    blobs: TenantBlobs
+    outbound: OutboundGuard
+
+
+@dataclass(frozen=True, slots=True)
 class ToolContext:
     """The data that a tool can use during a call, in addition to the arguments.
 
     `idempotency_key` identifies the call. If another worker repeats the call of a failed worker, the key is the same.
+    `services` is None if the agent runs in a program of its own (`atrium.sdk`).
     """
 
     tenant_id: TenantId
@@ -44,6 +61,23 @@ class ToolContext:
     clock: Clock
     end_user: str = ""
     idempotency_key: str = ""
+    services: ToolServices | None = None
+
+    def require_services(self) -> ToolServices:
+        """Return the services of the platform. Raise `ToolRefusal` in a program that runs an agent without them."""
+        if self.services is None:
+            raise ToolRefusal("This tool works only for agents that run on the platform.")
+        return self.services
+
+    def send(self, request: OutboundRequest, tool: str) -> OutboundResponse:
+        """Make an outbound call for a tool. Raise `ToolRefusal` if it is not allowed, and `ToolRetry` if it failed."""
+        outbound = self.require_services().outbound
+        try:
+            return outbound.send(request, f"tool:{tool}", session_id=session_of(self.run_id), end_user=self.end_user)
+        except OutboundRefused as error:
+            raise ToolRefusal(f"Not called: {error}.") from error
+        except OutboundFailed as error:
+            raise ToolRetry(f"The call failed: {error}.") from error
 
 
 @dataclass(frozen=True, slots=True)

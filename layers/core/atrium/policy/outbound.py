@@ -1,0 +1,40 @@
+"""Makes outbound calls for a tenant within the tenant's setting `outbound`, and audits refusals."""
+
+from dataclasses import dataclass, replace
+
+from atrium.egress.client import EgressClient
+from atrium.egress.exchange import OutboundRequest, OutboundResponse
+from atrium.egress.failures import OutboundRefused
+from atrium.kernel.texts import clean
+from atrium.policy.guard import PolicyGuard
+from atrium.tenants.store import TenantStore
+
+_URL_SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundGuard:
+    """Makes the outbound calls of one caller."""
+
+    egress: EgressClient
+    guard: PolicyGuard
+
+    def send(
+        self, request: OutboundRequest, source: str, *, session_id: str = "", end_user: str = ""
+    ) -> OutboundResponse:
+        """Send a request and follow redirects; raise `OutboundRefused` or `OutboundFailed`.
+
+        Reads the tenant's setting, so that a change applies to the next call. A refusal is audited once per minute and
+        container. `source` is `tool:{name}`. The query of the URL is not recorded, because it may contain secrets.
+        """
+        tenant = TenantStore(self.guard.table).get()
+        if tenant is None:
+            raise OutboundRefused("host", "the tenant does not exist")
+        rules = replace(self.egress.rules, hosts=tenant.outbound)
+        try:
+            return replace(self.egress, rules=rules).send(request)
+        except OutboundRefused as refusal:
+            url = clean(request.url.partition("?")[0], _URL_SHOWN)
+            details = {"source": source, "url": url, "reason": refusal.reason}
+            self.guard.record_once("outbound.refuse", details, session_id, end_user)
+            raise
