@@ -1,5 +1,6 @@
 """A bound table stores and finds items, and cannot access keys outside its prefix."""
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -133,6 +134,7 @@ def test_pages_of_any_size_give_everything_once_in_order(
         if position is None:
             break
     assert found == [key.sort for key in (reversed(keys) if newest_first else keys)]
+    assert sorts(list(table.query_all(replace(query, position=None)))) == found
 
 
 def test_prefix_after_and_filter(table: TenantTable) -> None:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from atrium.audit.model import AuditEvent, Origin
@@ -15,7 +16,7 @@ from atrium.audit.query import AuditQuery
 from atrium.kernel.clock import epoch_seconds, format_time, parse_time
 from atrium.kernel.errors import ConditionFailed
 from atrium.kernel.ids import AuditEventId
-from atrium.kernel.pagination import Page, PageRequest, Position
+from atrium.kernel.pagination import Page, PageRequest, Position, read_all
 from atrium.storage import keys
 from atrium.storage.keys import Key
 from atrium.storage.table import Index, Query, TenantTable
@@ -69,13 +70,7 @@ class AuditStore:
 
     def list_all(self, query: AuditQuery, *, now: datetime) -> Iterator[AuditEvent]:
         """Yield all events of a query, newest first, one page at a time."""
-        position: Position | None = None
-        while True:
-            page = self.list(query, PageRequest(100, position), now=now)
-            yield from page.items
-            position = page.position
-            if position is None:
-                return
+        return read_all(partial(self.list, query, now=now))
 
     def _read(
         self, query: AuditQuery, limit: int, position: Position | None

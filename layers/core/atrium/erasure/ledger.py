@@ -46,16 +46,10 @@ def erase_ledger(target: Target, position: Position | None) -> Step:
 
 def read_totals(table: TenantTable) -> dict[str, Figures]:
     """Return the totals of an erased ledger by month, oldest first."""
-    found: dict[str, Figures] = {}
-    position: Position | None = None
-    while True:
-        page = table.query(Query("", prefix=keys.MONTH_TOTALS, limit=LIMIT_MAX, position=position))
-        for item in page.items:
-            figures = Figures(**{name: int(item.get(name, 0)) for name in FIGURES})
-            found[item["sk"].removeprefix(keys.MONTH_TOTALS)] = figures
-        position = page.position
-        if position is None:
-            return found
+    return {
+        item["sk"].removeprefix(keys.MONTH_TOTALS): Figures(**{name: int(item.get(name, 0)) for name in FIGURES})
+        for item in table.query_all(Query("", prefix=keys.MONTH_TOTALS, limit=LIMIT_MAX))
+    }
 
 
 def _move(table: TenantTable, partition: str, items: list[dict[str, Any]]) -> int:

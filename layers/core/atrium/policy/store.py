@@ -7,7 +7,7 @@ from typing import Any
 from atrium.kernel.clock import format_time, parse_time
 from atrium.kernel.errors import Conflict, NotFound
 from atrium.kernel.ids import PolicyId
-from atrium.kernel.pagination import LIMIT_MAX, Page, PageRequest, Position
+from atrium.kernel.pagination import Page, PageRequest, read_all
 from atrium.policy.conditions import Conditions
 from atrium.policy.model import Policy
 from atrium.storage import keys
@@ -51,14 +51,7 @@ class PolicyStore:
         The reads are strongly consistent, so the policies are at least as new as any `config_version` that was read
         earlier.
         """
-        found: list[Policy] = []
-        position: Position | None = None
-        while True:
-            page = self.list(PageRequest(LIMIT_MAX, position))
-            found += page.items
-            position = page.position
-            if position is None:
-                return found
+        return [*read_all(self.list)]
 
     def _transact(self, operation: Operation, record: Put, refusal: Exception) -> None:
         version = Update(keys.tenant(), "SET #config_version = #config_version + :one", EXISTS, {"one": 1})

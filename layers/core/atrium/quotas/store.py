@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -96,13 +96,7 @@ class AdmissionStore:
         return self.clock().timestamp()
 
     def _query(self, partition: str) -> Iterator[dict[str, Any]]:
-        query = Query(partition, limit=LIMIT_MAX)
-        while True:
-            page = self.table.query(query)
-            yield from page.items
-            if page.position is None:
-                return
-            query = replace(query, position=page.position)
+        return self.table.query_all(Query(partition, limit=LIMIT_MAX))
 
 
 def is_old(sort: str) -> bool:

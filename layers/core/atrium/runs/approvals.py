@@ -39,15 +39,12 @@ class Approvals:
 
     def read(self) -> dict[str, Decision]:
         """Return the decisions by tool call id."""
-        found, position = dict[str, Decision](), None
-        partition = keys.approval(self.run.id, "any").partition
-        while True:
-            page = self.runs.table.query(Query(partition, prefix=keys.APPROVAL, limit=100, position=position))
-            for item in page.items:
-                found[item["call"]] = _decode(load_payload(self.runs.blobs, "decision", item))
-            position = page.position
-            if position is None:
-                return {call: found[call] for call in self.run.waiting_for if call in found}
+        query = Query(keys.approval(self.run.id, "any").partition, prefix=keys.APPROVAL, limit=100)
+        found = {
+            item["call"]: _decode(load_payload(self.runs.blobs, "decision", item))
+            for item in self.runs.table.query_all(query)
+        }
+        return {call: found[call] for call in self.run.waiting_for if call in found}
 
     def is_repeated(self, tool_call_id: str, decision: Decision) -> bool:
         """Return whether this decision was recorded before. Raise `Conflict` if the call has another decision."""

@@ -169,16 +169,12 @@ class StepLog:
 
     def read(self) -> Progress:
         """Return the state of the run after all recorded steps. Strongly consistent."""
-        progress, position, partition = Progress(), None, keys.step(self.run_id, 1).partition
-        while True:
-            page = self.runs.table.query(Query(partition, prefix=keys.STEP, limit=_PAGE, position=position))
-            for item in page.items:
-                content = load_payload(self.runs.blobs, "step", item)
-                progress = progress.after(_decode(content), parse_time(content["at"]), content.get("origin", {}))
-            position = page.position
-            if position is None:
-                self.last = progress.steps
-                return progress
+        progress, partition = Progress(), keys.step(self.run_id, 1).partition
+        for item in self.runs.table.query_all(Query(partition, prefix=keys.STEP, limit=_PAGE)):
+            content = load_payload(self.runs.blobs, "step", item)
+            progress = progress.after(_decode(content), parse_time(content["at"]), content.get("origin", {}))
+        self.last = progress.steps
+        return progress
 
     def append(self, step: Step) -> None:
         """Record a step. Raise `LeaseLost` if another worker recorded a step first. A lost reply is recognised."""

@@ -308,17 +308,10 @@ def read_stored(runs: RunStore, run: Run, *, after: int) -> Iterator[RunEvent]:
     Events that a worker stored after another worker had taken over the run are omitted.
     """
     first, last = keys.events(run.id, after + 1), keys.events(run.id, _SEQUENCE_MAX)
-    position = None
-    while True:
-        found = Query(first.partition, between=(first.sort, last.sort), limit=50, position=position)
-        page = runs.table.query(found)
-        for item in page.items:
-            epoch = item.get("epoch", 0)
-            ends = min((end for later, end in run.resumed_after.items() if int(later) > epoch), default=_SEQUENCE_MAX)
-            for event in decode_events(load_payload(runs.blobs, "events", item)):
-                if after < event.sequence <= ends:
-                    after = event.sequence
-                    yield event
-        position = page.position
-        if position is None:
-            return
+    for item in runs.table.query_all(Query(first.partition, between=(first.sort, last.sort), limit=50)):
+        epoch = item.get("epoch", 0)
+        ends = min((end for later, end in run.resumed_after.items() if int(later) > epoch), default=_SEQUENCE_MAX)
+        for event in decode_events(load_payload(runs.blobs, "events", item)):
+            if after < event.sequence <= ends:
+                after = event.sequence
+                yield event

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
@@ -207,6 +207,15 @@ class BoundTable:
             answer = self._client.query(TableName=self._name, **arguments)
         items = [self._open(wire) for wire in answer["Items"]]
         return Page(items, self._position(answer.get("LastEvaluatedKey")))
+
+    def query_all(self, query: Query) -> Iterator[dict[str, Any]]:
+        """Yield the items of all pages of a query. `query.limit` is the size of a page."""
+        while True:
+            page = self.query(query)
+            yield from page.items
+            if page.position is None:
+                return
+            query = replace(query, position=page.position)
 
     def query_keys(self, query: Query) -> Page[Key]:
         """Return the table keys of the items on one page of a partition or an index."""

@@ -70,14 +70,8 @@ class Deletions:
 
     def list_left(self, *, now: datetime) -> list[Deletion]:
         """Return the deletions that started at least `OWN_SECONDS` ago. Costs one query per hundred entries."""
-        found: list[Deletion] = []
-        position: Position | None = None
-        while True:
-            page = self.table.query(Query(keys.DELETIONS, limit=LIMIT_MAX, position=position))
-            found += map(_read, page.items)
-            position = page.position
-            if position is None:
-                return [each for each in found if each.begun_at <= now - timedelta(seconds=OWN_SECONDS)]
+        found = map(_read, self.table.query_all(Query(keys.DELETIONS, limit=LIMIT_MAX)))
+        return [each for each in found if each.begun_at <= now - timedelta(seconds=OWN_SECONDS)]
 
     def note(self, deletion: Deletion, progress: Progress) -> None:
         """Store the progress of an erasure. Does nothing if another call has removed the entry."""

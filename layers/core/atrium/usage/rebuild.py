@@ -11,7 +11,7 @@ days remain frozen and their new entries remain unmarked, until the next rebuild
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from itertools import batched
 from typing import Any
@@ -117,13 +117,8 @@ def read_days(table: TenantTable, days: Iterable[date]) -> dict[SumKey, Figures]
 
 
 def _read_items(table: TenantTable, day: date) -> Iterator[tuple[Key, dict[str, Any]]]:
-    query = Query(keys.usage_day(day.isoformat()), limit=_PAGE)
-    while True:
-        page = table.query(query)
-        yield from ((Key(query.partition, item["sk"]), item) for item in page.items)
-        if page.position is None:
-            return
-        query = replace(query, position=page.position)
+    partition = keys.usage_day(day.isoformat())
+    return ((Key(partition, item["sk"]), item) for item in table.query_all(Query(partition, limit=_PAGE)))
 
 
 def count_uncounted(table: TenantTable, months: Iterable[str], token: str) -> tuple[int, int]:

@@ -4,7 +4,7 @@ The attribute `counted` marks an entry that the usage aggregates include (see `a
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from atrium.kernel.clock import format_time, parse_time
@@ -48,13 +48,8 @@ class LedgerStore:
         """
         where = "attribute_not_exists(#counted)" if uncounted else ""
         query = Query(keys.ledger_month(month), limit=_PAGE, where=where)
-        while True:
-            page = self.table.query(query)
-            for item in page.items:
-                yield decode_entry(self.table.tenant_id, item), "counted" in item
-            if page.position is None:
-                return
-            query = replace(query, position=page.position)
+        for item in self.table.query_all(query):
+            yield decode_entry(self.table.tenant_id, item), "counted" in item
 
     def find(self, own_ulid: str) -> LedgerEntry | None:
         """Return the entry of the run with this ULID, or None. Strongly consistent."""
