@@ -6,8 +6,7 @@ from typing import Any
 from atrium.agent.turn import TurnService
 from atrium.bootstrap import Runtime, runtime
 from atrium.http import logs
-from atrium.http.guarding import note_refusal, open_guard
-from atrium.http.turns import make_turn_service, run_finalizer
+from atrium.http.turns import run_finalizer, turn_service
 from atrium.identity.returning import restore_caller
 from atrium.jobs.resuming import RunResumer
 from atrium.kernel.errors import Unavailable
@@ -55,7 +54,6 @@ def resumer(source: Runtime, tenant_id: TenantId) -> RunResumer:
 
     def service_for(origin: Mapping[str, Any], run_id: RunId, epoch: int) -> TurnService:
         context = restore_caller(origin, run_id, source.tenant_table(tenant_id), source.clock())
-        guard = open_guard(source, context)
-        return make_turn_service(source, context, guard, lambda limit: note_refusal(guard.audit, limit), epoch=epoch)
+        return turn_service(source, context, epoch=epoch)
 
     return RunResumer(run_finalizer(source, tenant_id), service_for)

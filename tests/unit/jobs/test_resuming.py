@@ -105,7 +105,7 @@ def test_does_not_repeat_a_call_whose_outcome_was_not_recorded(shop: Shop) -> No
     run = resumed(shop, session_id)
     assert (run.status, len(shop.effects["charge"]), len(shop.effects["mail"])) == ("succeeded", 1, 1)
     assert results_of(run)["c1"] == ToolResult("c1", UNKNOWN, is_error=True)
-    assert UNKNOWN in str(shop.model.requests[-2].messages), "the model is told"
+    assert UNKNOWN in str(shop.model.requests[-2].messages), "the outcome is in the model's request"
 
 
 def test_repeats_calls_without_effects_with_the_same_idempotency_key(shop: Shop) -> None:
@@ -222,6 +222,28 @@ def test_a_worker_that_lost_its_run_records_nothing(shop: Shop) -> None:
     run = check(shop, session_id)
     assert run is not None
     assert (run.status, run.spend.tool_calls) == ("succeeded", {"charge": 1, "look": 1, "upsert": 1, "mail": 1})
+
+
+def test_a_step_that_the_earlier_worker_adds_during_the_take_over_is_used(shop: Shop) -> None:
+    session_id = shop.env.open_session()
+    late = unfinished(shop, session_id, 3)
+    is_added = False
+
+    def intercept(_operation: str, arguments: dict[str, Any], send: Send) -> Any:
+        nonlocal is_added
+        if not is_added and "STEP#00000002" in str(arguments.get("Item")):
+            is_added = True
+            shown = ((event.type, event.data.get("tool_call_id")) for event in late)
+            assert ("tool_result", "c1") in shown, "it reads as far as this result"
+        return send()
+
+    with shop.env.intercepted(intercept):
+        shop.env.sweep()
+    assert list(late)[-1].type == "final", "the end that the other worker recorded"
+    run = check(shop, session_id)
+    assert run is not None
+    assert (run.status, len(shop.effects["charge"])) == ("succeeded", 1)
+    assert results_of(run)["c1"].content == "charge done"
 
 
 def test_a_worker_cannot_act_after_its_run_was_closed(shop: Shop) -> None:

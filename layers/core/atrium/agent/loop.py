@@ -4,6 +4,7 @@ The loop does not write to the table. `messages` and `spend` are always valid, s
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -123,8 +124,9 @@ class AgentLoop:
 
     def _restore(self, resumption: Resumption) -> None:
         """Set the state that the steps of earlier workers recorded."""
-        self.messages, self.iterations = list(resumption.messages), resumption.iterations
-        self._used, self._recorded = (resumption.spend, None), len(self.messages)
+        progress = resumption.progress
+        self.messages, self.iterations = list(progress.messages), progress.iterations
+        self._used, self._recorded = (progress.spend, None), len(self.messages)
         self._text = [text for each in self.messages if each.role == "assistant" and (text := each.text)]
 
     def _step(self, request: llm.ModelRequest) -> Iterator[LoopEvent]:
@@ -276,7 +278,8 @@ class AgentLoop:
             waiting = [call for call in left if call.name in self.loop_input.approvals]
             made = [call for call in left if call not in waiting]
             refused = [call for call in calls if call.id in answers]
-            self._count_calls(made)
+            counts = Counter(call.name for call in made if call.name in self.loop_input.tools.names)
+            self._used = (self._used[0].with_calls(counts), None)
             self._record_step(made, [result_of(call, answers[call.id]) for call in refused])
             yield from map(ToolCallEvent, calls)
             for call in refused:
@@ -288,8 +291,9 @@ class AgentLoop:
 
     def _resume(self, resumption: Resumption) -> Iterator[LoopEvent]:
         """Make the calls that another worker left open. The intent of these calls is already recorded."""
-        self._separator_due, calls = True, resumption.calls
-        answers = {each.tool_use_id: ToolAnswer(each.content, each.is_error) for each in resumption.results}
+        self._separator_due, calls = True, resumption.progress.calls
+        results = resumption.progress.results
+        answers = {call: ToolAnswer(each.content, each.is_error) for call, each in results.items()}
         try:
             yield from resumption.unseen
             if self.signal.cause is None:
@@ -352,15 +356,6 @@ class AgentLoop:
             if reason is not None:
                 refused[call.id] = ToolAnswer(reason, is_error=True)
         return refused
-
-    def _count_calls(self, calls: list[llm.ToolUse]) -> None:
-        """Count the calls of tools that exist. Unknown names are not counted."""
-        spend = self._used[0]
-        counted = dict(spend.tool_calls)
-        for call in calls:
-            if call.name in self.loop_input.tools.names:
-                counted[call.name] = counted.get(call.name, 0) + 1
-        self._used = (Spend(spend.tokens, counted, spend.cost_nanos), None)
 
     def _remaining_seconds(self) -> float:
         return max(0.0, self.deadline - time.monotonic()) + _GRACE_SECONDS

@@ -53,10 +53,16 @@ def run_finalizer(runtime: Runtime, tenant_id: TenantId, epoch: int = 0) -> RunF
     return RunFinalizer(runs, SessionStore(table), LedgerStore(table), quotas, runtime.clock)
 
 
-def turn_service(runtime: Runtime, context: TenantContext, seconds_max: int | None = None) -> TurnService:
-    """Return the turn service of one caller. `seconds_max` and the deployment's maximum limit a turn's duration."""
+def turn_service(
+    runtime: Runtime, context: TenantContext, seconds_max: int | None = None, *, epoch: int = 0
+) -> TurnService:
+    """Return the turn service of one caller.
+
+    `seconds_max` and the deployment's maximum limit a turn's duration. `epoch` is the epoch of the run that the service
+    resumes.
+    """
     guard = open_guard(runtime, context)
-    return make_turn_service(runtime, context, guard, partial(note_refusal, guard.audit), seconds_max)
+    return make_turn_service(runtime, context, guard, partial(note_refusal, guard.audit), seconds_max, epoch)
 
 
 def make_turn_service(
@@ -67,10 +73,7 @@ def make_turn_service(
     seconds_max: int | None = None,
     epoch: int = 0,
 ) -> TurnService:
-    """Return a turn service that applies the tenant's policies. `note` is called for each rejection by a limit.
-
-    `epoch` is the epoch of the run that the service resumes.
-    """
+    """Return a turn service that applies the policies of `guard`. `note` is called for each rejection by a limit."""
     clock = runtime.clock
     finalizer = run_finalizer(runtime, context.tenant_id, epoch)
     sessions, runs = finalizer.sessions, finalizer.runs

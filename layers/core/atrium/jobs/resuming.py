@@ -1,8 +1,8 @@
 """Resumes runs: those whose worker failed, and those whose tool calls were approved or refused.
 
-    take over ─> read the steps ─> settle the slots, acquire them again ─> record a step ─> go on
+    take over ─> read the steps ─> settle the slots, acquire them again ─> record a step ─> continue
 
-The step of the take-over is recorded before any call is made, so of two workers only one goes on. Of the tool calls
+The step of the take-over is recorded before any call is made, so of two workers only one continues. Of the tool calls
 without a result, `pure` and `idempotent` ones are made again, with the same idempotency key. An `effectful` call that
 was begun is not made again: its result says that its outcome is unknown.
 """
@@ -25,7 +25,7 @@ from atrium.kernel.ids import RunId
 from atrium.llm.model import ToolResult, ToolUse
 from atrium.quotas.model import AdmissionRequest, Admitted, Estimate, Extended, Rejected, Reservation, Used
 from atrium.runs.approvals import Approvals, Decision
-from atrium.runs.model import Run, RunEvent, Spend
+from atrium.runs.model import Run, RunEvent
 from atrium.runs.steps import (
     UNKNOWN,
     Progress,
@@ -126,7 +126,7 @@ class _Take:
         stored = list(read_stored(steps.runs, self.taken, after=1))
         after = stored[-1].sequence if stored else 1
         steps.runs.resume(settled, reservation, after)
-        resumption = self._record(steps, started, stored)
+        resumption = self._record(steps, progress, started, stored)
         deadline = time.monotonic() + plan.budget.max_seconds
         after += 0 if self.run.is_waiting else EVENTS_SKIPPED
         return service.open(started, steps, deadline=deadline, resumption=resumption, after=after)
@@ -177,28 +177,28 @@ class _Take:
             replace(self.finalizer.runs, epoch=run.epoch).pause(waiting, until=self.run.lease_until)
         return None
 
-    def _record(self, steps: StepLog, started: StartedTurn, stored: Sequence[RunEvent]) -> Resumption:
-        """Record the take-over and the calls that will be made. A step that the earlier worker adds is read first."""
+    def _record(
+        self, steps: StepLog, recorded: Progress, started: StartedTurn, stored: Sequence[RunEvent]
+    ) -> Resumption:
+        """Record the take-over and the calls that will be made. Decide again if the earlier worker adds a step."""
         tools = started.plan.tools
         for _ in range(ATTEMPTS_MAX):
-            recorded = steps.read()
             progress = recorded.knowing(shown_results(stored))
             made, results, waiting = self._decide(progress, tools)
-            spend = _with_calls(started.run.spend, [call.name for call in made if call.id not in progress.made])
+            spend = started.run.spend.with_calls(Counter(call.name for call in made if call.id not in progress.made))
             results += tuple(each for call, each in progress.results.items() if call not in recorded.results)
             ids = tuple(call.id for call in made)
             step = Step((), ids, results, spend, progress.iterations, progress.model, is_takeover=True)
             try:
                 steps.append(step)
             except LeaseLost:
+                recorded = steps.read()
                 continue
-            known = (*recorded.results.values(), *results)
-            unseen = tuple(unseen_events(progress.messages, {each.tool_use_id: each for each in known}, stored))
+            progress = progress.after(step, steps.clock(), {})
+            unseen = tuple(unseen_events(progress.messages, progress.results, stored))
             edited = {call.id: self.decisions[call.id].args for call in made if call.id in self.decisions}
             notes = {call: _EDITED.format(json.dumps(args)) for call, args in edited.items() if args is not None}
-            return Resumption(
-                progress.messages, progress.calls, made, known, unseen, waiting, spend, progress.iterations, notes
-            )
+            return Resumption(progress, made, unseen, waiting, notes)
         raise LeaseLost
 
     def _decide(self, progress: Progress, tools: ToolRegistry) -> "tuple[Calls, tuple[ToolResult, ...], Calls]":
@@ -218,8 +218,3 @@ class _Take:
                 reason = f" Reason: {decision.reason}" if decision.reason else ""
                 results.append(ToolResult(call.id, f"Not called: a person refused this call.{reason}", is_error=True))
         return tuple(made), tuple(results), tuple(waiting)
-
-
-def _with_calls(spend: Spend, names: Sequence[str]) -> Spend:
-    """Return the usage with calls that are made for the first time."""
-    return replace(spend, tool_calls=dict(Counter(spend.tool_calls) + Counter(names)))

@@ -5,6 +5,7 @@ and stores all its results. No later write can change the outcome. The events `s
 derived from the run's record, both live and in a replay.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -60,6 +61,10 @@ class Spend:
     @property
     def tool_call_count(self) -> int:
         return sum(self.tool_calls.values())
+
+    def with_calls(self, counts: Mapping[str, int]) -> "Spend":
+        """Return this usage with more tool calls, counted by tool."""
+        return replace(self, tool_calls=dict(Counter(self.tool_calls) + Counter(counts)))
 
 
 @dataclass(frozen=True, slots=True)

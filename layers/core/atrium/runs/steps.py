@@ -135,22 +135,18 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
-    """The state of a run that another worker left.
+    """How a worker continues a run that another worker left in the state `progress`.
 
-    `calls` are the tool calls of the last message. Of these, `made` are made, possibly again, `waiting` need approval,
-    and all others have a result in `results`. `notes` are texts, by call id, that precede the results of made calls.
-    `unseen` are the events of recorded messages and results that are not stored. Text of an answer that was cut off is
-    not part of the messages: the model answers again.
+    Of the tool calls of the last message, `made` are made, possibly again, `waiting` need approval, and all others have
+    a result. `notes` are texts, by call id, that precede the results of made calls. `unseen` are the events of recorded
+    messages and results that are not stored. Text of an answer that was cut off is not part of the messages: the model
+    answers again.
     """
 
-    messages: tuple[Message, ...]
-    calls: tuple[ToolUse, ...]
+    progress: Progress
     made: tuple[ToolUse, ...]
-    results: tuple[ToolResult, ...]
     unseen: tuple[LoopEvent, ...]
     waiting: tuple[ToolUse, ...]
-    spend: Spend
-    iterations: int
     notes: Mapping[str, str]
 
 

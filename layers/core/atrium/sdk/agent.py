@@ -200,9 +200,9 @@ class Agent:
             self._messages = (*self._messages, *turn)
             last = PastTurn(f"{len(self._messages):026}", turn).without(sent.own_left_out)
             self._conversation = replace(self._limits, turns=(*sent.turns, last), summary=sent.summary)
-        before, used = self._spend, loop.spend
-        tool_calls = Counter(before.tool_calls) + Counter(used.tool_calls)
-        self._spend = Spend(before.tokens + used.tokens, tool_calls, before.cost_nanos + used.cost_nanos)
+        used = loop.spend
+        before = self._spend.with_calls(used.tool_calls)
+        self._spend = Spend(before.tokens + used.tokens, before.tool_calls, before.cost_nanos + used.cost_nanos)
 
 
 def _turns(messages: Sequence[ModelMessage]) -> Iterator[PastTurn]:
