@@ -168,20 +168,7 @@ class Authorizer:
 
 def _allow(decision: VerifiedCredential) -> Verdict:
     caller = Caller(decision.principal, request_id="", login_id=decision.login_id)
-    tenant = decision.tenant
-    if tenant is None:
-        return Verdict(True, decision.principal.id, to_authorizer_context(caller))
-    features = frozenset(tenant.features)
-    call = TenantContext(
-        tenant.id,
-        tenant.name,
-        tenant.plan,
-        tenant.config_version,
-        caller,
-        features,
-        tenant.audits_all,
-        tenant.prompt_injection,
-    )
+    call = TenantContext.of(decision.tenant, caller) if decision.tenant else caller
     return Verdict(True, decision.principal.id, to_authorizer_context(call))
 
 

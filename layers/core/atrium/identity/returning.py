@@ -4,7 +4,6 @@ The caller has the scopes and the role of the call that started the run. The ten
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -38,15 +37,7 @@ def restore_caller(origin: Mapping[str, Any], run_id: RunId, table: TenantTable,
         raise TenantInactive
     if place is not None and not _is_active(context.principal, found.get(place), table.tenant_id, now):
         raise Unauthenticated(internal="the run's caller is no longer active")
-    return replace(
-        context,
-        tenant_name=tenant.name,
-        plan=tenant.plan,
-        config_version=tenant.config_version,
-        features=frozenset(tenant.features),
-        audits_all=tenant.audits_all,
-        prompt_injection=tenant.prompt_injection,
-    )
+    return TenantContext.of(tenant, context.caller)
 
 
 def _place(principal: Principal) -> Key | None:

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from atrium.kernel.errors import ScopeRequired
 from atrium.kernel.ids import TenantId
-from atrium.tenants.model import SCREENING_DEFAULT, ScreeningMode
+from atrium.tenants.model import SCREENING_DEFAULT, ScreeningMode, Tenant
 from atrium.tenants.plans import PlanName
 
 type PrincipalType = Literal["user", "key", "client", "platform"]
@@ -92,6 +92,20 @@ class TenantContext:
     features: frozenset[str] = field(default_factory=frozenset)
     audits_all: bool = False
     prompt_injection: ScreeningMode = SCREENING_DEFAULT
+
+    @classmethod
+    def of(cls, tenant: Tenant, caller: Caller) -> "TenantContext":
+        """Return the context of a call inside a tenant, with the tenant's settings."""
+        return cls(
+            tenant_id=tenant.id,
+            tenant_name=tenant.name,
+            plan=tenant.plan,
+            config_version=tenant.config_version,
+            caller=caller,
+            features=frozenset(tenant.features),
+            audits_all=tenant.audits_all,
+            prompt_injection=tenant.prompt_injection,
+        )
 
     @property
     def principal(self) -> Principal:
