@@ -14,7 +14,7 @@ from atrium.llm.content import (
     size_of,
     text_of,
 )
-from atrium.llm.model import Image, ModelMessage, Text, ToolResult
+from atrium.llm.model import Image, Text, ToolResult
 
 from tests.builders.images import FILES, PNG, image
 
@@ -74,14 +74,10 @@ def test_shows_a_result_as_the_api_does_and_as_text() -> None:
 
 
 def test_replaces_images_for_a_model_that_accepts_none() -> None:
-    messages = (
-        ModelMessage("user", (Text("What is it?"), image())),
-        ModelMessage("user", (ToolResult("t", (image(), Text("A plot."))), ToolResult("u", "1"))),
-    )
-    assert omit_images(messages) == (
-        ModelMessage("user", (Text("What is it?"), Text(IMAGE_OMITTED))),
-        ModelMessage("user", (ToolResult("t", (Text(IMAGE_OMITTED), Text("A plot."))), ToolResult("u", "1"))),
-    )
+    blocks = (Text("What is it?"), image(), ToolResult("t", (image(), Text("A plot."))), ToolResult("u", "1"))
+    omitted = Text(IMAGE_OMITTED)
+    results = (ToolResult("t", (omitted, Text("A plot."))), ToolResult("u", "1"))
+    assert omit_images(blocks, IMAGE_OMITTED) == (Text("What is it?"), omitted, *results)
 
 
 def test_the_data_of_an_image_is_not_in_its_representation() -> None:

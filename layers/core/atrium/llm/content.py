@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from atrium.llm.model import Block, Image, ModelMessage, ResultContent, Text, ToolResult
+from atrium.llm.model import Block, Image, ResultContent, Text, ToolResult
 
 ImageType = Literal["image/png", "image/jpeg", "image/gif", "image/webp"]
 
@@ -21,7 +21,8 @@ IMAGE_BYTES_MAX = 750_000
 IMAGE_CHARACTERS_MAX = IMAGE_BYTES_MAX // 3 * 4
 """Maximum length of an image in base64."""
 IMAGE_OMITTED = "[image omitted: this model does not accept images]"
-IMAGE_BROKEN = "[image omitted: it is not a valid image]"
+OMITTED_BECAUSE = "[image omitted: it {}]"
+IMAGE_BROKEN = OMITTED_BECAUSE.format("is not a valid image")
 
 _SIGNATURES: Mapping[str, re.Pattern[bytes]] = {
     "image/png": re.compile(rb"\x89PNG\r\n\x1a\n"),
@@ -85,16 +86,12 @@ def text_of(content: ResultContent) -> str:
     return "\n".join(block.text for block in content if isinstance(block, Text))
 
 
-def omit_images(messages: Iterable[ModelMessage]) -> tuple[ModelMessage, ...]:
-    """Return messages with a text instead of each image, for a model that does not accept images."""
-    return tuple(replace(each, content=tuple(map(_without_image, each.content))) for each in messages)
-
-
-def _without_image(block: Block) -> Block:
-    if isinstance(block, ToolResult) and not isinstance(block.content, str):
-        return replace(block, content=tuple(_as_text(part) for part in block.content))
-    return _as_text(block) if isinstance(block, Image) else block
-
-
-def _as_text(block: Text | Image) -> Text:
-    return Text(IMAGE_OMITTED) if isinstance(block, Image) else block
+def omit_images[Part: Block](blocks: Iterable[Part], text: str) -> tuple[Part | Text, ...]:
+    """Return blocks with a text instead of each image, also in tool results."""
+    kept: list[Part | Text] = []
+    for block in blocks:
+        if isinstance(block, ToolResult) and not isinstance(block.content, str):
+            kept.append(replace(block, content=omit_images(block.content, text)))
+        else:
+            kept.append(Text(text) if isinstance(block, Image) else block)
+    return tuple(kept)

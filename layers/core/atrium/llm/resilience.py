@@ -41,7 +41,7 @@ from atrium.kernel.errors import (
     Unavailable,
 )
 from atrium.llm.catalogue import ModelInfo, find_model
-from atrium.llm.content import omit_images
+from atrium.llm.content import IMAGE_OMITTED, omit_images
 from atrium.llm.model import ModelEvent, ModelProvider, ModelRequest, ModelStream, Thinking, Usage
 from atrium.storage import keys
 from atrium.storage.table import PlatformTable
@@ -330,7 +330,8 @@ def _adapt(request: ModelRequest, model: ModelInfo) -> ModelRequest:
     blocks are removed and `max_tokens` is limited to the maximum of the model.
     """
     if not model.accepts_images:
-        request = replace(request, messages=omit_images(request.messages))
+        shown = (replace(each, content=omit_images(each.content, IMAGE_OMITTED)) for each in request.messages)
+        request = replace(request, messages=tuple(shown))
     if model.id == request.model:
         return request
     messages = tuple(

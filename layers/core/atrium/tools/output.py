@@ -4,7 +4,7 @@ import json
 
 from pydantic_core import to_jsonable_python
 
-from atrium.llm.content import IMAGE_BYTES_MAX, find_fault, size_of
+from atrium.llm.content import IMAGE_BYTES_MAX, OMITTED_BECAUSE, find_fault, size_of
 from atrium.llm.model import Content, Image, ResultContent, Text
 from atrium.llm.normalise import clean_text
 from atrium.tools.model import ToolOutput
@@ -12,7 +12,6 @@ from atrium.tools.model import ToolOutput
 RESULT_CHARACTERS_MAX = 50_000
 RESULT_BLOCKS_MAX = 100
 _CUT = "\n[cut: the result was longer]"
-_IMAGE_OMITTED = "[image omitted: it {}]"
 
 
 def bound_text(text: str, characters_max: int = RESULT_CHARACTERS_MAX) -> str:
@@ -21,12 +20,6 @@ def bound_text(text: str, characters_max: int = RESULT_CHARACTERS_MAX) -> str:
     if len(text) <= characters_max:
         return text
     return (text[: max(0, characters_max - len(_CUT))] + _CUT)[:characters_max]
-
-
-def omit_images(content: Content, reason: str) -> Content:
-    """Return the content with a text instead of each image. `reason` follows "it"."""
-    omitted = Text(_IMAGE_OMITTED.format(reason))
-    return tuple(omitted if isinstance(block, Image) else block for block in content)
 
 
 def read_output(output: ToolOutput) -> ResultContent:
@@ -53,7 +46,7 @@ def _bounded_blocks(blocks: Content) -> Content:
             fault = find_fault(kept.media_type, kept.data)
             if fault is None and size_of(kept.data) > bytes_left:
                 fault = f"and the images before it have more than {IMAGE_BYTES_MAX} bytes"
-            kept = Text(_IMAGE_OMITTED.format(fault)) if fault else kept
+            kept = Text(OMITTED_BECAUSE.format(fault)) if fault else kept
         if isinstance(kept, Image):
             bytes_left -= size_of(kept.data)
         elif characters_left > 0:

@@ -16,14 +16,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from atrium.kernel.ids import session_of
-from atrium.llm.content import encode_result, size_of, text_of
+from atrium.llm.content import OMITTED_BECAUSE, encode_result, omit_images, size_of, text_of
 from atrium.llm.model import Image, ResultContent, Text, ToolSchema
 from atrium.policy.guard import PolicyGuard
 from atrium.tools.calculator import CALCULATOR
 from atrium.tools.clock import CURRENT_TIME
 from atrium.tools.done import DONE
 from atrium.tools.model import EffectClass, Tool, ToolContext, ToolRefusal, ToolRetry
-from atrium.tools.output import bound_text, omit_images, read_output
+from atrium.tools.output import bound_text, read_output
 from atrium.tools.todo import TODO
 from atrium.tools.web import WEB_FETCH
 
@@ -75,8 +75,8 @@ class ImageBudget:
             return answer
         size = sum(size_of(block.data) for block in answer.result if isinstance(block, Image))
         if size > self.bytes_left:
-            reason = f"and the images of other results have more than {MESSAGE_IMAGE_BYTES_MAX} bytes"
-            return replace(answer, result=omit_images(answer.result, reason))
+            fault = f"and the images of other results have more than {MESSAGE_IMAGE_BYTES_MAX} bytes"
+            return replace(answer, result=omit_images(answer.result, OMITTED_BECAUSE.format(fault)))
         self.bytes_left -= size
         return answer
 
