@@ -1,21 +1,17 @@
 """A model of all operations on a tenant's admission items, compared with the real `QuotaService`.
 
-Workers run operations of the service on a table in memory, each with its own clock. A worker stops before each call to
-the table, so the calls of several workers interleave in any order. A call can fail, be applied without a reply, or be
-repeated, and a worker can be killed. After each write, `Ledger` compares all counters and limits of the item with
-values that it computes from the slots that appear, change and disappear.
+The workers of `tests.builders.quota_workers` run the operations on a table in memory. `tests.builders.quota_ledger`
+checks each write.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from atrium.kernel.errors import AtriumError, ConditionFailed, Unavailable
+from atrium.kernel.errors import Unavailable
 from atrium.kernel.ids import RunId, SessionId
-from atrium.quotas.item import AdmissionItem
-from atrium.quotas.limits import BUCKETS, DEFINITIONS, LimitDefinition
+from atrium.quotas.limits import BUCKETS, DEFINITIONS
 from atrium.quotas.model import (
     TENANT,
     UNLIMITED,
@@ -34,20 +30,11 @@ from atrium.quotas.model import (
 )
 from atrium.quotas.service import QuotaService
 from atrium.storage import keys
-from atrium.storage.keys import Key
-from atrium.storage.table import Contended, TransactionRefused
 from atrium.storage.writes import NEW, Put
-from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]  # it has no types
 
-from tests.builders.memory_table import MemoryTable
+from tests.builders.quota_ledger import Worker, slots_of, used_of
+from tests.builders.quota_workers import AGENT, KEY, SCOPES, Step, Workers
 
-type Kind = Literal[
-    "admit", "admit again", "extend", "renew", "settle", "release", "session", "sweep", "wait", "limit", "go"
-]
-type Fate = Literal["go", "repeat", "lose", "fail", "contend", "die", "die after"]
-
-KEY, AGENT = "key_1", "agt_1"
-SCOPES: Mapping[str, Literal["key", "agent", "tenant"]] = {KEY: "key", AGENT: "agent", TENANT: "tenant"}
 LIMITED: Sequence[LimitName] = (
     "requests_per_minute", "tokens_per_minute", "requests_per_day", "sessions_per_day",
     "tokens_per_month", "cost_per_month", "concurrent_turns",
@@ -62,28 +49,7 @@ FIGURES: Mapping[LimitName, Sequence[int]] = {
     "concurrent_turns": (UNLIMITED, 0, 1, 2, 4),
 }
 WAITS = (0.1, 0.4, 1.0, 2.0, 15.0, 31.0, 58.0, 60.0, 62.0, 130.0, 3_600.0, 86_400.0)
-SKEWS = (0.0, 0.0, 0.3, 1.0, 2.0, -0.3, -1.0, -2.0)
 GRACE_SECONDS = 60
-IN_FLIGHT_MAX = 4
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step. `pick` chooses a run or worker. `amount` is a number of tokens or an index.
-
-    `fate` is the outcome of a call to the table. Only a `whole` operation runs to its end without a stop.
-    """
-
-    kind: Kind
-    pick: int = 0
-    amount: int = 0
-    skew: int = 0
-    whole: bool = True
-    fate: Fate = "go"
-
-
-class Killed(BaseException):
-    """Raised in a worker to simulate that its process was killed."""
 
 
 @dataclass
@@ -107,250 +73,14 @@ class Turn:
         return slot_name(self.run_id)
 
 
-@dataclass
-class Worker:
-    """One operation in progress. `used` is the settled usage, or None if the operation undoes an admission."""
-
-    what: str
-    now: Callable[[], float]
-    limits: Mapping[str, ScopeLimits] = field(default_factory=dict)
-    used: Used | None = None
-    used_of: Callable[[str], Used | None] | None = None
-    thread: Any = None
-    answer: Any = None
-    faults: int = 0
-    writes: int = 0
-
-
-@dataclass
-class Stay:
-    """The expected state of a run in an admission item. `calls` are pairs of start second and counted tokens."""
-
-    slot: Slot
-    calls: list[tuple[int, int]]
-    state: Literal["open", "settled", "undone"] = "open"
-    used: Used = field(default_factory=lambda: Used(0, 0))
-
-    @property
-    def tokens(self) -> int:
-        return {"open": self.slot.tokens_in_all, "settled": self.used.tokens, "undone": 0}[self.state]
-
-    @property
-    def cost_nanos(self) -> int:
-        return {"open": self.slot.cost_in_all_nanos, "settled": self.used.cost_nanos, "undone": 0}[self.state]
-
-
-@dataclass
-class Ledger:
-    """The expected state of one admission item, computed independently of the service."""
-
-    open: dict[str, Stay] = field(default_factory=dict)
-    stays: list[Stay] = field(default_factory=list)
-    settled: set[str] = field(default_factory=set)
-    sessions: list[int] = field(default_factory=list)
-
-    def note(self, scope_id: str, before: Mapping[str, Any], after: Mapping[str, Any], worker: Worker) -> None:
-        """Apply the change of a write to the expected state, then compare the item with it."""
-        was, now = slots_of(before), slots_of(after)
-        assert not after["slots"].keys() & after["late"].keys()
-        assert not after["slots"].keys() & before.get("late", {}).keys(), "a late slot came back"
-        for name in after["late"].keys() & before.get("slots", {}).keys():
-            assert was[name].lease_until < worker.now(), "a slot was moved whose lease is in force"
-        for name in now.keys() - was.keys():
-            assert worker.what in {"admit", "admit again"}
-            assert now[name].call == 1
-            assert name not in self.settled, "a run was admitted after it was settled"
-            self.open[name] = Stay(now[name], [(now[name].admitted, now[name].tokens)])
-            self.stays.append(self.open[name])
-        for name in was.keys() - now.keys():
-            self._end(name, was[name], worker)
-        for name in now.keys() & was.keys():
-            self._change(name, was[name], now[name], worker)
-        if worker.what == "session":
-            self.sessions.append(after["at"])
-        self.check(after)
-        for name, slot in now.items():
-            if name not in was or slot.call > was[name].call:
-                check_limits(after, worker.limits[scope_id], slot)
-        if worker.what == "session":
-            limit = worker.limits[scope_id].maximum("sessions_per_day")
-            assert limit == UNLIMITED or used_of(after, "sessions_per_day", after["at"]) <= limit
-
-    def _end(self, name: str, slot: Slot, worker: Worker) -> None:
-        stay = self.open.pop(name)
-        used = worker.used_of(name) if worker.used_of else worker.used
-        second, _ = stay.calls[-1]
-        if used is None:
-            assert slot.call == 1
-            stay.state, stay.calls[-1] = "undone", (second, 0)
-        else:
-            stay.state, stay.used, stay.calls[-1] = "settled", used, (second, max(0, used.tokens - slot.past_tokens))
-            self.settled.add(name)
-
-    def _change(self, name: str, was: Slot, now: Slot, worker: Worker) -> None:
-        stay = self.open[name]
-        stay.slot = now
-        if now.call == was.call:
-            assert now.reservation_text == was.reservation_text
-            return
-        assert worker.what == "extend"
-        assert worker.used is not None
-        assert (now.call, now.past_tokens) == (was.call + 1, worker.used.tokens)
-        stay.calls[-1] = (stay.calls[-1][0], worker.used.tokens - was.past_tokens)
-        stay.calls.append((now.second, now.tokens))
-
-    def check(self, item: Mapping[str, Any]) -> None:
-        """Assert that each counter of the item has the expected value."""
-        seen = AdmissionItem(item, float(item["at"]))
-        first = item["at"] - BUCKETS
-        requests = sum(stay.state != "undone" for stay in self.stays if stay.slot.admitted > first)
-        tokens = sum(tokens for stay in self.stays for second, tokens in stay.calls if second > first)
-        expected = {"rn": requests, "tn": tokens}
-        for letter in "rt":
-            amounts = [amount for second, own, _, amount in seen.buckets if own == letter]
-            assert min(amounts, default=0) >= 0, item
-            assert sum(amounts) == item.get(f"{letter}n", 0), item
-        for name in ("requests_per_day", "sessions_per_day", "tokens_per_month", "cost_per_month"):
-            definition = DEFINITIONS[name]
-            own = definition.counter(item["at"])
-            expected[own] = sum(
-                _counted(stay, definition) for stay in self.stays if definition.counter(stay.slot.admitted) == own
-            )
-            if name == "sessions_per_day":
-                expected[own] += sum(definition.counter(second) == own for second in self.sessions)
-        assert {name: item.get(name, 0) for name in expected} == expected, item
-        assert slots_of(item) == {name: stay.slot for name, stay in self.open.items()}
-
-
-def _counted(stay: Stay, definition: LimitDefinition) -> int:
-    match definition.name:
-        case "requests_per_day":
-            return int(stay.state != "undone")
-        case "sessions_per_day":
-            return int(stay.slot.new_session and stay.state != "undone")
-        case "tokens_per_month":
-            return stay.tokens
-        case _:
-            return stay.cost_nanos
-
-
-def slots_of(item: Mapping[str, Any]) -> dict[str, Slot]:
-    return {name: Slot.parse(text) for name, text in {**item.get("slots", {}), **item.get("late", {})}.items()}
-
-
-def used_of(item: Mapping[str, Any], name: LimitName, second: int) -> int:
-    if name == "concurrent_turns":
-        return len(item["slots"])
-    return int(item.get(DEFINITIONS[name].counter(second), 0))
-
-
-def check_limits(item: Mapping[str, Any], scope: ScopeLimits, slot: Slot) -> None:
-    """Assert that the last admission or extension of the slot exceeded no limit."""
-    amounts: dict[LimitName, int] = {
-        "tokens_per_minute": slot.tokens,
-        "tokens_per_month": slot.tokens,
-        "cost_per_month": slot.cost_nanos,
-    }
-    if slot.call == 1:
-        amounts |= {"requests_per_minute": 1, "requests_per_day": 1, "concurrent_turns": 1}
-        amounts |= {"sessions_per_day": int(slot.new_session)}
-    for name, amount in amounts.items():
-        limit = scope.maximum(name)
-        assert not amount or limit == UNLIMITED or used_of(item, name, slot.admitted) <= limit, (name, limit, item)
-
-
-class World:
-    """The table, the time, the current limits, and the workers."""
+class World(Workers):
+    """The runs, the current limits, and the operations of the workers."""
 
     def __init__(self, start: datetime = datetime(2026, 11, 21, 12, tzinfo=UTC)) -> None:
-        self.table = MemoryTable()
-        self.table.intercept, self.table.on_store = self._stop, self._note
-        self.now = start
+        super().__init__(start)
         self.limits: dict[str, dict[LimitName, int]] = {TENANT: {"concurrent_turns": 3}}
         self.turns: list[Turn] = []
-        self.flying: list[Worker] = []
-        self.at_work: Worker | None = None
-        self.books: dict[str, Ledger] = {scope_id: Ledger() for scope_id in SCOPES}
         self.sessions = 0
-
-    # --- calls to the table
-
-    def _stop(self, name: str, send: Callable[[], Any]) -> Any:
-        """Stop the current worker before a call to the table, then apply the fate of the call."""
-        worker = self.at_work
-        assert worker is not None
-        fate: Fate = getcurrent().parent.switch() if worker.thread is getcurrent() else "go"
-        worker.faults += fate not in {"go", "repeat"}
-        worker.writes += name in {"write", "transact"}
-        match fate:
-            case "fail":
-                raise Unavailable(internal="not sent")
-            case "contend" if name in {"write", "transact"}:
-                raise Contended(internal="another transaction")
-            case "die":
-                raise Killed
-            case "repeat" if name in {"write", "transact"}:
-                with suppress(ConditionFailed, TransactionRefused):
-                    send()
-                return send()
-            case "lose" | "die after":
-                send()
-                raise Unavailable(internal="reply lost") if fate == "lose" else Killed
-        return send()
-
-    def _note(self, key: Key, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-        if key.partition == keys.admissions():
-            assert self.at_work is not None
-            scope_id = TENANT if key.sort == "TENANT" else key.sort
-            self.books[scope_id].note(scope_id, before, after, self.at_work)
-
-    # --- workers
-
-    def _service(self, skew: float) -> QuotaService:
-        return QuotaService(self.table, lambda: self.now + timedelta(seconds=skew), pause=lambda _: None)
-
-    def start(
-        self, what: str, act: Callable[[QuotaService], Any], step: Step, scopes: Sequence[ScopeLimits] = (), **more: Any
-    ) -> Worker:
-        """Start a worker. It stops before its first call to the table, unless the step is `whole`."""
-        skew = SKEWS[step.skew % len(SKEWS)]
-        service = self._service(skew)
-        worker = Worker(what, lambda: self.now.timestamp() + skew, {each.id: each for each in scopes}, **more)
-        worker.thread = greenlet(lambda: self._run(worker, act, service))
-        self.flying.append(worker)
-        self.advance(worker, None)
-        if step.whole:
-            self.finish(worker)
-        while len(self.flying) > IN_FLIGHT_MAX:
-            self.finish(self.flying[0])
-        return worker
-
-    def _run(self, worker: Worker, act: Callable[[QuotaService], Any], service: QuotaService) -> None:
-        try:
-            worker.answer = act(service)
-        except AtriumError as failure:
-            worker.answer = failure
-        except Killed as end:
-            worker.answer = end
-
-    def advance(self, worker: Worker, fate: Fate | None) -> None:
-        """Apply `fate` to the worker's pending call, and run the worker to its next call. None starts the worker."""
-        before, self.at_work = self.at_work, worker
-        try:
-            worker.thread.switch() if fate is None else worker.thread.switch(fate)
-        finally:
-            self.at_work = before
-        if worker.thread.dead and worker in self.flying:
-            self.flying.remove(worker)
-
-    def finish(self, worker: Worker) -> None:
-        for _ in range(500):
-            if worker.thread.dead:
-                return
-            self.advance(worker, "go")
-        raise AssertionError(f"{worker.what} does not end")
-
-    # --- operations
 
     def take(self, step: Step) -> None:
         match step.kind:

@@ -5,7 +5,8 @@ from datetime import datetime
 import pytest
 from hypothesis import given, settings
 
-from tests.builders.quota_model import Step, run
+from tests.builders.quota_model import run
+from tests.builders.quota_workers import Step
 from tests.unit.quotas.test_model import CALLS, OPEN_STEPS, SETTINGS, STARTS, STEPS, walks
 
 pytestmark = pytest.mark.timeout(1_500)

@@ -10,7 +10,8 @@ from atrium.storage.table import PhysicalTable, TenantTable, TransactionRefused
 from atrium.storage.writes import ANY, NEW, Delete, Operation, Put, Update
 
 from tests.builders.memory_table import TENANT, Evaluator, ExpressionInvalid, MemoryTable
-from tests.builders.quota_model import Step, World
+from tests.builders.quota_model import World
+from tests.builders.quota_workers import Step
 
 KINDS = ["admit"] * 5 + ["extend", "extend", "settle", "settle", "renew", "release", "session", "sweep"]
 

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.builders.quota_model import Step, run
+from tests.builders.quota_model import run
+from tests.builders.quota_workers import Step
 
 STARTS = st.sampled_from([
     datetime(2026, 11, 21, 12, 0, 0, 250_000, tzinfo=UTC),
