@@ -26,7 +26,6 @@ from tests.builders.wires import Killed, Send
 EXPIRED = OPENING_GRACE_SECONDS + SLOT_LEASE_SECONDS + 5
 """Longer than the leases of the run and its slots, and than the grace of a slot without a run."""
 
-
 EFFECTS: dict[str, EffectClass] = {"charge": "effectful", "mail": "effectful", "upsert": "idempotent", "look": "pure"}
 
 

@@ -1,4 +1,4 @@
-"""A worker process is killed with SIGKILL at every call of a turn with two effectful tools, and another one goes on.
+"""A worker process is killed with SIGKILL at every call of a turn with two effectful tools, and another continues.
 
 The tools call a server that counts the effects. No effect happens twice, the history is valid, the ledger has one entry
 for the run, and the session accepts its next message.

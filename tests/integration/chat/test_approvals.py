@@ -1,4 +1,4 @@
-"""`POST /v1/runs/{run_id}/approvals/{tool_call_id}`: a run waits for a decision without a slot, and then goes on."""
+"""`POST /v1/runs/{run_id}/approvals/{tool_call_id}`: a run waits for a decision without a slot, and then continues."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

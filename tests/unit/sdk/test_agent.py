@@ -105,7 +105,7 @@ def test_a_closed_stream_ends_the_query(model: ScriptedModel) -> None:
     model.say("See.", calls("calculator", expression="1"))
     agent = agent_of(model)
     events = agent.query_stream("Hi")
-    assert [show(next(events)) for _ in range(2)] == ["See.", "calculator?"]  # type: ignore[arg-type]
+    assert shown(next(events) for _ in range(2)) == ["See.", "calculator?"]
     for refused in (lambda: agent.query("Again"), agent.clear_history):
         with pytest.raises(SessionBusy):
             refused()
@@ -151,7 +151,8 @@ def test_done_ends_a_query_that_requires_it(model: ScriptedModel) -> None:
     model.say(calls("done", "a"), calls("calculator", "b", expression="1"))
     agent = agent_of(model, require_done_tool=True)
     *events, last = agent.query_stream("Hi")
-    assert (last.stop_reason, last.iterations) == ("done", 2)  # type: ignore[union-attr]
+    assert isinstance(last, FinalResponseEvent)
+    assert (last.stop_reason, last.iterations) == ("done", 2)
     assert said(agent)[-1] == ("user", "[The task is closed.][1]")
     assert {"done=The task is closed.", "calculator=1"} <= set(shown(events))
 

@@ -177,7 +177,7 @@ async def async_generator(number: int) -> AsyncIterator[str]:
     yield str(number)
 
 
-def untyped(number) -> str:  # type: ignore[no-untyped-def]
+def untyped(number) -> str:  # type: ignore[no-untyped-def]  # wrong on purpose
     return str(number)
 
 
@@ -206,7 +206,7 @@ def misdescribed(number: int) -> str:
     return str(number)
 
 
-def misplaced(rows: list[str] = Depends(connect)) -> str:  # type: ignore[assignment]  # noqa: B008
+def misplaced(rows: list[str] = Depends(connect)) -> str:  # type: ignore[assignment]  # noqa: B008  # wrong on purpose
     return str(rows)
 
 
@@ -218,7 +218,7 @@ def dependent(number: Annotated[str, Depends(open_ended)]) -> str:
     return number
 
 
-def unknown(thing: "Missing") -> str:  # type: ignore[name-defined]  # noqa: F821
+def unknown(thing: "Missing") -> str:  # type: ignore[name-defined]  # noqa: F821  # wrong on purpose
     return str(thing)
 
 

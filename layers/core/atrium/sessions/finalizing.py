@@ -110,7 +110,7 @@ class RunFinalizer:
     def close(self, taken: Run, failure: AtriumError) -> bool:
         """End a run that was taken over, with its recorded steps and the text of its stored events.
 
-        The recorded usage is the larger of reported usage and reservation, because a model call may have been running.
+        The recorded usage is that of `spent_so_far`. If the run already has a ledger entry, it is that of the entry.
         """
         now, runs = self.clock(), replace(self.runs, epoch=taken.epoch)
         recorded = self._fence(taken)
