@@ -7,7 +7,7 @@ from atrium.agent.loop import AgentLoop
 from atrium.llm.model import Text, Thinking, ToolResult, Usage
 from atrium.runs.model import Spend, answer_text
 from atrium.tools.model import ToolRefusal, ToolRetry
-from atrium.tools.registry import ToolRegistry
+from atrium.tools.registry import BUILT_IN, ToolRegistry
 
 from tests.builders.loops import MODEL, LoopBench, show, tool
 from tests.builders.scripted import calls
@@ -38,7 +38,7 @@ def test_a_plain_answer(bench: LoopBench) -> None:
     assert loop.spend == Spend(Usage(12, 5, 3, 2), {}, 12 * 100 + 5 * 500 + 3 * 10 + 2 * 125)
     request = bench.model.requests[0]
     assert (request.model, request.system, request.max_tokens, request.temperature) == (MODEL, "Be brief.", 4_096, None)
-    assert {schema.name for schema in request.tools} == {"calculator", "current_time"}
+    assert {schema.name for schema in request.tools} == {tool.name for tool in BUILT_IN}
 
 
 def test_thinking_is_shown_and_kept_with_its_signature(bench: LoopBench) -> None:
