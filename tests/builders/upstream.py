@@ -7,12 +7,13 @@ from typing import Any
 
 import httpx2
 import pytest
-from anthropic import Anthropic
+from anthropic import Anthropic, DefaultHttpxClient
 from atrium.kernel.errors import ModelFailed
-from atrium.llm.anthropic.channel import Channel, make_http_client
+from atrium.llm.anthropic.channel import Channel
 from atrium.llm.anthropic.provider import AnthropicProvider
 from atrium.llm.model import Completed, ModelEvent, ModelMessage, ModelRequest, Text
 from atrium.llm.retries import RetryPolicy
+from atrium.llm.transport import make_http_client
 
 from infra.local.model_server.protocol import ApiError
 from infra.local.model_server.request import Caller, MessagesRequest, read_prompt
@@ -39,7 +40,7 @@ STOP: Event = {"type": "message_stop"}
 
 def provider_over(handler: Handler, *, retries: int = 3) -> AnthropicProvider:
     """Return a provider that sends its requests to the handler and retries without pauses."""
-    http = make_http_client(httpx2.MockTransport(handler))
+    http = make_http_client(DefaultHttpxClient, httpx2.MockTransport(handler))
     client = Anthropic(api_key="key", base_url="http://model.test", max_retries=0, http_client=http)
     channel = Channel("anthropic", lambda: client, lambda model: model.id)
     return AnthropicProvider(channel, policy=RetryPolicy(retries=retries), draw=lambda: 0.0)

@@ -4,8 +4,8 @@
 """
 
 import pytest
-from atrium.llm.anthropic.provider import AnthropicProvider, AnthropicStream
-from atrium.llm.model import ModelRequest
+from atrium.llm.anthropic.provider import AnthropicProvider
+from atrium.llm.model import ModelRequest, ModelStream
 
 from tests.builders.api_env import ApiEnv, say, stream
 
@@ -22,7 +22,7 @@ def deadlines(api_env: ApiEnv, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     given: list[float] = []
     opened = AnthropicProvider.open
 
-    def note(self: AnthropicProvider, request: ModelRequest, *, deadline_seconds: float) -> AnthropicStream:
+    def note(self: AnthropicProvider, request: ModelRequest, *, deadline_seconds: float) -> ModelStream:
         given.append(deadline_seconds)
         return opened(self, request, deadline_seconds=deadline_seconds)
 

@@ -10,8 +10,8 @@ import httpx2
 import pytest
 from atrium.kernel.errors import ModelFailed
 from atrium.llm.answer import ANSWER_BYTES_MAX, BLOCKS_MAX
-from atrium.llm.anthropic.channel import ERROR_BYTES_MAX
 from atrium.llm.model import Text, TextDelta
+from atrium.llm.transport import ERROR_BYTES_MAX
 
 from tests.builders.upstream import (
     HELLO,
@@ -108,7 +108,7 @@ def test_an_answer_is_bounded(kind: str) -> None:
 
 
 def test_a_stream_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("atrium.llm.anthropic.provider.STREAM_BYTES_MAX", 1_000_000)
+    monkeypatch.setattr("atrium.llm.streaming.STREAM_BYTES_MAX", 1_000_000)
 
     def endless() -> Any:
         yield b"".join(stream_of([START]).iter_bytes())

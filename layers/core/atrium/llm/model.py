@@ -5,9 +5,14 @@
 A stream that ends without `Completed` has raised an error or was closed. `usage` is valid in every case.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, Self
+
+UNSIGNED = "unsigned"
+"""The signature of a thinking block of a provider that does not sign its thinking. Only such a provider gets the block
+back.
+"""
 
 type Role = Literal["user", "assistant"]
 type StopReason = Literal[
@@ -76,6 +81,18 @@ def texts_of(content: Content) -> list[str]:
 class ModelMessage:
     role: Role
     content: tuple[Block, ...]
+
+
+def turn_start(messages: Sequence[ModelMessage]) -> int:
+    """Return the position of the newest message that the user wrote. A message with only tool results continues the
+    turn.
+    """
+    written = (
+        at
+        for at, message in enumerate(messages)
+        if message.role == "user" and any(isinstance(block, Text | Image) for block in message.content)
+    )
+    return max(written, default=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,11 @@ determines where prompts may be processed. Bedrock does not count tokens.
 """
 
 import threading
-from collections.abc import Callable, Iterator
-from contextvars import ContextVar
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, Protocol
+from typing import Protocol
 
 import anthropic
 import httpx2
@@ -22,14 +21,12 @@ from anthropic.resources.messages import Messages
 
 from atrium.llm.answer import AnswerBroken
 from atrium.llm.catalogue import ModelInfo
-from atrium.llm.connection import CancellableConnection, ConnectionCancelled
+from atrium.llm.connection import ConnectionCancelled
 from atrium.llm.failures import ProviderFailure, read_advice, read_retry_after, read_word
+from atrium.llm.transport import make_http_client
 
 FAILURES = (anthropic.AnthropicError, httpx2.HTTPError, AnswerBroken, ConnectionCancelled)
 REQUEST_ID_HEADERS = ("request-id", "x-amzn-requestid")
-ERROR_BYTES_MAX = 65_536
-
-connection_of_call: ContextVar[CancellableConnection | None] = ContextVar("connection_of_call", default=None)
 
 
 class ModelClient(Protocol):
@@ -78,59 +75,13 @@ def describe(error: Exception, response: httpx2.Response | None = None) -> Provi
             return ProviderFailure(type(error).__name__, request_id=request_id, advice=False, cause=error)
 
 
-def make_http_client(transport: httpx2.BaseTransport | None = None) -> httpx2.Client:
-    """Return the HTTP client of a channel, which all threads share.
-
-    Connections are not reused. A connection that was idle while the function was frozen would fail the next call, and a
-    reused connection does not report its socket to the trace. A new connection costs two round trips. Redirects are not
-    followed, because they could send the key to another host.
-    """
-    options: dict[str, Any] = {} if transport is None else {"transport": transport}
-    return anthropic.DefaultHttpxClient(
-        limits=httpx2.Limits(max_connections=1_000, max_keepalive_connections=0),
-        event_hooks={"request": [_attach_connection], "response": [_truncate_error]},
-        follow_redirects=False,
-        **options,
-    )
-
-
-class _Truncated(httpx2.SyncByteStream):
-    """A response body, truncated to its first bytes."""
-
-    def __init__(self, body: httpx2.SyncByteStream, bytes_max: int) -> None:
-        self._body, self._left = body, bytes_max
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._body:
-            yield chunk[: self._left]
-            self._left -= len(chunk)
-            if self._left <= 0:
-                return
-
-    def close(self) -> None:
-        self._body.close()
-
-
-def _attach_connection(request: httpx2.Request) -> None:
-    """Register the call's connection as the trace of its request."""
-    connection = connection_of_call.get()
-    if connection is not None:
-        request.extensions["trace"] = connection.trace
-
-
-def _truncate_error(response: httpx2.Response) -> None:
-    """Limit the body of an error response, because the SDK reads it completely."""
-    if not response.is_success and isinstance(response.stream, httpx2.SyncByteStream):
-        response.stream = _Truncated(response.stream, ERROR_BYTES_MAX)
-
-
 class DirectClient:
     """Creates the client for the current API key, and a new client after the API key was rotated."""
 
     def __init__(self, base_url: str, api_key: Callable[[], str]) -> None:
         self._base_url, self._api_key = base_url, api_key
         self._lock = threading.Lock()
-        self._http = make_http_client()
+        self._http = make_http_client(anthropic.DefaultHttpxClient)
         self._client: Anthropic | None = None
 
     def __call__(self) -> Anthropic:
@@ -161,7 +112,8 @@ def bedrock_channel(geography: str, *, base_url: str | None = None) -> Channel:
 
     @cache
     def client() -> AnthropicBedrock:
-        return AnthropicBedrock(base_url=base_url, max_retries=0, http_client=make_http_client(), open_telemetry=False)
+        http = make_http_client(anthropic.DefaultHttpxClient)
+        return AnthropicBedrock(base_url=base_url, max_retries=0, http_client=http, open_telemetry=False)
 
     def model_id(model: ModelInfo) -> str:
         return f"{geography}.{model.bedrock_id}"

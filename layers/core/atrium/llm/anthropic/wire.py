@@ -17,14 +17,15 @@ Events, blocks and deltas of unknown types are ignored, as the API requires. A f
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-from atrium.llm.answer import AnswerBroken, AnswerBuilder, BlockKind
+from atrium.llm.answer import AnswerBuilder, BlockKind
 from atrium.llm.content import ImageType
+from atrium.llm.fields import read_index, read_object, read_text
 from atrium.llm.model import (
+    UNSIGNED,
     Block,
     Content,
     Image,
     ModelEvent,
-    ModelMessage,
     ModelRequest,
     Role,
     StopReason,
@@ -33,6 +34,7 @@ from atrium.llm.model import (
     ToolResult,
     ToolSchema,
     ToolUse,
+    turn_start,
 )
 
 if TYPE_CHECKING:
@@ -104,7 +106,7 @@ def tool_choice(request: ModelRequest) -> "ToolChoiceNoneParam | None":
 
 def message_params(request: ModelRequest) -> "list[MessageParam]":
     """Return the conversation, with at most three cache marks."""
-    turn = max((at for at, message in enumerate(request.messages) if _is_question(message)), default=0)
+    turn = turn_start(request.messages)
     sent: list[tuple[Role, list[Sent]]] = []
     for at, message in enumerate(request.messages):
         blocks = list(_sent(message.content, with_thinking=at >= turn))
@@ -119,11 +121,6 @@ def message_params(request: ModelRequest) -> "list[MessageParam]":
         {"role": "user", "content": blocks} if role == "user" else {"role": "assistant", "content": blocks}
         for role, blocks in sent
     ]
-
-
-def _is_question(message: ModelMessage) -> bool:
-    """Return whether the user wrote a message. A message with only tool results continues the turn."""
-    return message.role == "user" and any(isinstance(block, Text | Image) for block in message.content)
 
 
 def _mark_ends(sent: "Sequence[tuple[Role, list[Sent]]]") -> None:
@@ -147,7 +144,7 @@ def _sent(blocks: Iterable[Block], *, with_thinking: bool) -> "Iterable[Sent]":
             case Thinking(text, signature, redacted):
                 if with_thinking and redacted:
                     yield {"type": "redacted_thinking", "data": signature}
-                elif with_thinking and signature:
+                elif with_thinking and signature not in {"", UNSIGNED}:
                     yield {"type": "thinking", "thinking": text, "signature": signature}
             case ToolUse(call, name, arguments):
                 yield {"type": "tool_use", "id": call, "name": name, "input": dict(arguments)}
@@ -173,20 +170,20 @@ def _image(block: Image) -> "ImageBlockParam":
 
 def read_event(event: object, answer: AnswerBuilder) -> Iterator[ModelEvent]:
     """Read one event and yield the resulting model events. Raise `AnswerBroken` if it is invalid."""
-    fields = _object(event, "an event")
-    match _text(fields, "type", required=True):
+    fields = read_object(event, "an event")
+    match read_text(fields, "type", required=True):
         case "message_start":
             answer.begin()
             message = fields.get("message")
             answer.report(_figures(message.get("usage") if isinstance(message, dict) else None))
         case "content_block_start":
-            yield from _open(_index(fields), _object(fields.get("content_block"), "content_block"), answer)
+            yield from _open(read_index(fields), read_object(fields.get("content_block"), "content_block"), answer)
         case "content_block_delta":
-            yield from _extend(_index(fields), _object(fields.get("delta"), "delta"), answer)
+            yield from _extend(read_index(fields), read_object(fields.get("delta"), "delta"), answer)
         case "content_block_stop":
-            yield from answer.close(_index(fields))
+            yield from answer.close(read_index(fields))
         case "message_delta":
-            reason = _text(_object(fields.get("delta"), "delta"), "stop_reason")
+            reason = read_text(read_object(fields.get("delta"), "delta"), "stop_reason")
             if reason:
                 answer.stop(_REASONS.get(reason, "end_turn"))
             answer.report(_figures(fields.get("usage")), final=True)
@@ -195,15 +192,15 @@ def read_event(event: object, answer: AnswerBuilder) -> Iterator[ModelEvent]:
 
 
 def _open(index: int, block: Mapping[str, Any], answer: AnswerBuilder) -> Iterator[ModelEvent]:
-    match _text(block, "type", required=True):
+    match read_text(block, "type", required=True):
         case "text":
             answer.open(index, "text")
-            yield from answer.add(index, "text", _text(block, "text"))
+            yield from answer.add(index, "text", read_text(block, "text"))
         case "thinking":
-            answer.open(index, "thinking", signature=_text(block, "signature"))
-            yield from answer.add(index, "thinking", _text(block, "thinking"))
+            answer.open(index, "thinking", signature=read_text(block, "signature"))
+            yield from answer.add(index, "thinking", read_text(block, "thinking"))
         case "redacted_thinking":
-            answer.open(index, "redacted", signature=_text(block, "data"))
+            answer.open(index, "redacted", signature=read_text(block, "data"))
         case "tool_use":
             answer.open(
                 index, "tool_use", call_id=block.get("id"), name=block.get("name"), arguments=block.get("input")
@@ -213,37 +210,14 @@ def _open(index: int, block: Mapping[str, Any], answer: AnswerBuilder) -> Iterat
 
 
 def _extend(index: int, delta: Mapping[str, Any], answer: AnswerBuilder) -> Iterator[ModelEvent]:
-    kind = _text(delta, "type", required=True)
+    kind = read_text(delta, "type", required=True)
     if kind == "signature_delta":
-        answer.sign(index, _text(delta, "signature"))
+        answer.sign(index, read_text(delta, "signature"))
     elif kind in _DELTAS:
         block, name = _DELTAS[kind]
-        yield from answer.add(index, block, _text(delta, name))
+        yield from answer.add(index, block, read_text(delta, name))
 
 
 def _figures(usage: object) -> dict[str, object]:
     """Return the token counts under the field names of `Usage`. `UsageMeter` validates the values."""
     return {ours: usage.get(theirs) for theirs, ours in _FIGURES.items()} if isinstance(usage, dict) else {}
-
-
-def _object(value: object, name: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise AnswerBroken(f"{name} is not an object")
-    return value
-
-
-def _index(fields: Mapping[str, Any]) -> int:
-    index = fields.get("index")
-    if not isinstance(index, int) or isinstance(index, bool) or index < 0:
-        raise AnswerBroken("the index of a block is not a whole number")
-    return index
-
-
-def _text(fields: Mapping[str, Any], name: str, *, required: bool = False) -> str:
-    """Return a text field. If it is absent or null and not required, return ""."""
-    value = fields.get(name)
-    if value is None and not required:
-        return ""
-    if not isinstance(value, str):
-        raise AnswerBroken(f"{name} is not a string")
-    return value
