@@ -4,7 +4,7 @@ The modules imported here are part of the SnapStart snapshot, so they must not o
 values during import.
 """
 
-import atrium.llm.registry  # noqa: F401 - import the model SDK at init, not in the first call
+import atrium.llm.anthropic.provider  # noqa: F401 - import the SDK of the default model at init, not in the first call
 from atrium.bootstrap import RuntimeSource, runtime
 from atrium.http.app import create_app
 from fastapi import FastAPI

@@ -11,7 +11,7 @@ from typing import get_args
 from atrium.kernel.clock import read_clock
 from atrium.kernel.errors import AtriumError
 from atrium.kernel.ids import KeyId, is_id
-from atrium.settings import Environment
+from atrium.settings import MODEL_VENDORS, Environment
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.bootstrap.credentials import (
@@ -58,12 +58,12 @@ def _run(options: argparse.Namespace, stack: DeployedStack) -> None:
 def _fill(options: argparse.Namespace, stack: DeployedStack) -> None:
     filled = fill_secrets(stack.secrets_client, stack.arns)
     _say(f"filled: {', '.join(filled)}" if filled else "the secrets have their values already")
-    if options.anthropic_api_key_stdin:
+    if options.vendor:
         key = sys.stdin.readline().strip()
         if not key:
             raise BootstrapFailed("no key came on stdin")
-        replace_model_key(stack.secrets_client, stack.arns, key)
-        _say("wrote the model key; functions read it within five minutes")
+        replace_model_key(stack.secrets_client, stack.arns, options.vendor, key)
+        _say(f"wrote the model key of {options.vendor}; functions read it within five minutes")
 
 
 def _make_key(options: argparse.Namespace, stack: DeployedStack) -> None:
@@ -97,9 +97,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--stack-name", help="by default atrium-<env>, as in samconfig.toml")
     parser.add_argument("--region", help="by default what the AWS environment says")
     parser.add_argument("--endpoint-url", help="an emulator in place of AWS")
-    parser.add_argument(
-        "--anthropic-api-key-stdin", action="store_true", help="read the platform's model key from stdin and keep it"
-    )
+    vendors = parser.add_mutually_exclusive_group()
+    for vendor in MODEL_VENDORS:
+        vendors.add_argument(
+            f"--{vendor}-api-key-stdin", dest="vendor", action="store_const", const=vendor,
+            help=f"read the platform's API key for models of {vendor} from stdin and keep it",
+        )  # fmt: skip
     action = parser.add_mutually_exclusive_group()
     action.add_argument(
         "--new-platform-key", nargs="?", const=FIRST_KEY_NAME, metavar="NAME", help="make one more, of that name"

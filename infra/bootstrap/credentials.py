@@ -69,12 +69,15 @@ class SecretArns:
 SECRETS = tuple(field.name for field in fields(SecretArns))
 
 
-def fill_secrets(client: SecretsManagerClient, arns: SecretArns, *, anthropic_api_key: str = "") -> tuple[str, ...]:
+def fill_secrets(
+    client: SecretsManagerClient, arns: SecretArns, *, model_api_keys: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
     """Write a value into each empty secret and return the names of the filled secrets.
 
-    The secret of the model provider is filled only if `anthropic_api_key` is given. Idempotent. Raises BootstrapFailed
-    if a secret does not exist.
+    The secret of the model providers is filled only if `model_api_keys` contains a key, by vendor. Idempotent. Raises
+    BootstrapFailed if a secret does not exist.
     """
+    model_keys = {f"{vendor}_api_key": key for vendor, key in (model_api_keys or {}).items()}
     wanted: dict[str, tuple[str, Callable[[], Mapping[str, object]]]] = {
         "signing": (arns.signing, _make_signing_keys),
         "pepper": (arns.pepper, _make_peppers),
@@ -82,14 +85,24 @@ def fill_secrets(client: SecretsManagerClient, arns: SecretArns, *, anthropic_ap
         "login": (arns.login, _make_peppers),
         "cursor": (arns.cursor, _make_key),
         "idempotency": (arns.idempotency, _make_key),
-        "model": (arns.model if anthropic_api_key else "", lambda: {"anthropic_api_key": anthropic_api_key}),
+        "model": (arns.model if model_keys else "", lambda: model_keys),
     }
     return tuple(name for name, (arn, make) in wanted.items() if arn and _fill(client, name, arn, make))
 
 
-def replace_model_key(client: SecretsManagerClient, arns: SecretArns, anthropic_api_key: str) -> None:
-    """Write the API key of the model provider. Replace an existing value."""
-    client.put_secret_value(SecretId=arns.model, SecretString=json.dumps({"anthropic_api_key": anthropic_api_key}))
+def replace_model_key(client: SecretsManagerClient, arns: SecretArns, vendor: str, api_key: str) -> None:
+    """Write the API key of a model provider. The keys of other providers are not changed.
+
+    Raises BootstrapFailed if the secret has an invalid value.
+    """
+    try:
+        found = json.loads(client.get_secret_value(SecretId=arns.model)["SecretString"])
+        keys = {**found, f"{vendor}_api_key": api_key}
+    except client.exceptions.ResourceNotFoundException:
+        keys = {f"{vendor}_api_key": api_key}
+    except (KeyError, ValueError, TypeError):
+        raise BootstrapFailed("the model secret has an invalid value; it was not changed") from None
+    client.put_secret_value(SecretId=arns.model, SecretString=json.dumps(keys))
 
 
 def read_pepper(client: SecretsManagerClient, arns: SecretArns) -> Pepper:

@@ -14,7 +14,7 @@ from infra.runtime.template import ROOT, Document, read_template
 
 BUILD = ROOT / ".aws-sam" / "build"
 FUNCTION_BYTES_MAX = 1_000_000
-LARGER = {"ConsoleFunction": 3_000_000, "CoreLayer": 10_000_000, "DepsLayer": 60_000_000}
+LARGER = {"ConsoleFunction": 3_000_000, "CoreLayer": 10_000_000, "DepsLayer": 70_000_000}
 LAYERS = ("DepsLayer", "CoreLayer")
 
 

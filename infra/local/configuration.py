@@ -5,8 +5,10 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
+
+from atrium.settings import MODEL_VENDORS, by_vendor
 
 from infra.local import StartFailed
 from infra.local.paths import EMULATOR_PYTHON, TEMPLATE
@@ -27,8 +29,8 @@ class Configuration:
     detached: bool = False
     log_level: str = "INFO"
     colours: bool = True
-    anthropic_base_url: str = ""
-    anthropic_api_key: str = ""
+    model_base_urls: Mapping[str, str] = field(default_factory=dict)
+    model_api_keys: Mapping[str, str] = field(default_factory=dict)
     oauth_provider_url: str = ""
 
     @classmethod
@@ -47,15 +49,15 @@ class Configuration:
             detached=env.get("DETACH", "") not in {"", "0"},
             log_level=level,
             colours=not env.get("NO_COLOR"),
-            anthropic_base_url=env.get("ANTHROPIC_BASE_URL", "").rstrip("/"),
-            anthropic_api_key=env.get("ANTHROPIC_API_KEY", ""),
+            model_base_urls={vendor: url.rstrip("/") for vendor, url in by_vendor(env, "BASE_URL").items()},
+            model_api_keys=by_vendor(env, "API_KEY"),
             oauth_provider_url=env.get("OAUTH_PROVIDER_URL", "").rstrip("/"),
         )
 
     @property
-    def has_own_model(self) -> bool:
-        """Return whether the developer has configured a model. If so, the scripted model server is not started."""
-        return bool(self.anthropic_base_url or self.anthropic_api_key)
+    def scripted_vendors(self) -> tuple[str, ...]:
+        """Return the vendors without a configured URL or key. The scripted model server replaces them."""
+        return tuple(each for each in MODEL_VENDORS if not {each} & {*self.model_base_urls, *self.model_api_keys})
 
 
 def _read_port(text: str) -> int:

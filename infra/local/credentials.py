@@ -11,19 +11,19 @@ from infra.bootstrap.credentials import (
     read_pepper,
 )
 from infra.local import StartFailed
-from infra.local.model import Model
+from infra.local.model import Models
 from infra.local.stack.deploy import Stack
 
 
-def issue_credentials(stack: Stack, model: Model) -> str:
-    """Fill the secrets of a new stack, including the model's API key, and return the first platform key.
+def issue_credentials(stack: Stack, models: Models) -> str:
+    """Fill the secrets of a new stack, including the models' API keys, and return the first platform key.
 
     Raises StartFailed if the stack already has a platform key.
     """
     client = stack.endpoint.client("secretsmanager")
     try:
         arns = SecretArns.from_outputs(stack.outputs)
-        fill_secrets(client, arns, anthropic_api_key=model.api_key)
+        fill_secrets(client, arns, model_api_keys=models.api_keys)
         table = PhysicalTable(stack.endpoint.client("dynamodb"), stack.outputs["TableName"])
         key = make_first_platform_key(table, read_pepper(client, arns), "dev", now=read_clock())
     except BootstrapFailed as error:

@@ -25,7 +25,7 @@ from infra.local.helper_servers import start_oauth_provider
 from infra.local.lambdas.invoke_proxy import InvokeProxy
 from infra.local.lambdas.service import LambdaService
 from infra.local.logs.stack_log import StackLog
-from infra.local.model import Model, start_model
+from infra.local.model import Models, start_models
 from infra.local.paths import DESCRIPTION
 from infra.local.ports import HOST, claim_port, port_of
 from infra.local.processes import Child, Children
@@ -106,17 +106,17 @@ class StackRun:
 
     async def _work(self, on_ready: Callable[[Description], None]) -> None:
         source = read_source()
-        endpoint, model, providers_url = await asyncio.gather(
+        endpoint, models, providers_url = await asyncio.gather(
             start_emulator(self._children, self._note_loss),
-            start_model(self._configuration, self._children, self._note_loss),
+            start_models(self._configuration, self._children, self._note_loss),
             start_oauth_provider(self._configuration, self._children, self._note_loss),
         )
         self._progress.note("started the AWS emulator, the model server and the sign-in providers")
-        stack = await asyncio.to_thread(deploy, source, self._parameters(model), endpoint)
+        stack = await asyncio.to_thread(deploy, source, self._parameters(models), endpoint)
         await asyncio.to_thread(correct, stack)
         self._progress.note("deployed template.yaml")
         service = await self._serve(stack, providers_url)
-        platform_key = await asyncio.to_thread(issue_credentials, stack, model)
+        platform_key = await asyncio.to_thread(issue_credentials, stack, models)
         base_url = f"{self.host_url}{self._configuration.stage_prefix}"
         table = PhysicalTable(stack.endpoint.client("dynamodb"), stack.outputs["TableName"])
         await asyncio.to_thread(claim_tenant_ids, table, TENANT_IDS)
@@ -127,7 +127,7 @@ class StackRun:
             host_url=self.host_url,
             base_url=base_url,
             platform_api_key=platform_key,
-            model_url=model.url,
+            model_url=models.url,
             oauth_provider_url=providers_url,
             table=stack.outputs["TableName"],
             endpoint_url=endpoint.url,
@@ -163,7 +163,7 @@ class StackRun:
         self._endings.append(server.stop)
         return service
 
-    def _parameters(self, model: Model) -> dict[str, str]:
+    def _parameters(self, models: Models) -> dict[str, str]:
         """Return the template's parameters.
 
         If the API has a stage prefix, PublicUrl is empty, as on AWS without a custom domain.
@@ -171,7 +171,7 @@ class StackRun:
         return {
             "Environment": "dev",
             "PublicUrl": "" if self._configuration.stage_prefix else self.host_url,
-            "AnthropicBaseUrl": model.base_url,
+            **models.parameters,
             "LogLevel": {"WARNING": "WARN"}.get(self._configuration.log_level, self._configuration.log_level),
         }
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from atrium.settings import MODEL_VENDORS
 from atrium.storage.table import PhysicalTable
 
 from infra.bootstrap.credentials import SECRETS, SecretArns, fill_secrets, read_pepper
@@ -73,7 +74,7 @@ def _fill_and_seed(endpoint: Endpoint, ids: Mapping[str, str]) -> None:
     """Fill the empty secrets, and write the objects that tests/events use. Existing values are not changed."""
     arns = SecretArns(*(ids[f"{name.title()}Secret"] for name in SECRETS))
     client = endpoint.client("secretsmanager")
-    fill_secrets(client, arns, anthropic_api_key="for the model server")
+    fill_secrets(client, arns, model_api_keys=dict.fromkeys(MODEL_VENDORS, "for the model server"))
     seed(PhysicalTable(endpoint.client("dynamodb"), ids["Table"]), read_pepper(client, arns))
 
 

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from atrium.settings import MODEL_VENDORS
+
 from infra.local.ports import free_port
 from infra.runtime.environment import STATE
 from infra.runtime.template import ROOT
@@ -37,7 +39,10 @@ def running_stack() -> Iterator[dict[str, Any]]:
     Raise StackFailed if the stack does not start, for example because another stack is running in this folder.
     """
     environment = {**os.environ, "PORT": str(free_port())}
-    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "DETACH"):
+    for name in (
+        *(f"{vendor.upper()}_{name}" for vendor in MODEL_VENDORS for name in ("API_KEY", "BASE_URL")),
+        "DETACH",
+    ):
         environment.pop(name, None)
     command = [sys.executable, "-m", "infra.local.dev", "up"]
     process = subprocess.Popen(

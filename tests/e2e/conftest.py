@@ -89,7 +89,9 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("ANTHROPIC_")}
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith(("ANTHROPIC_", "OPENAI_", "ZHIPU_"))
+    }
     environment |= {
         "PORT": str(port),
         "DETACH": "1",

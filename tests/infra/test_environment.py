@@ -12,12 +12,14 @@ EVERY_OPTION = {
     "AnthropicBaseUrl": "http://127.0.0.1:9",
     "DefaultTenant": "ten_" + "0" * 26,
     "ModelProvider": "bedrock",
+    "OpenaiBaseUrl": "http://127.0.0.1:9/v1",
     "PublicUrl": "https://api.example.com",
+    "ZhipuBaseUrl": "http://127.0.0.1:9/v1",
 }
 # Prefixes of variables that Powertools, the web adapter and the SDKs read.
 OTHERS = ("AWS_", "POWERTOOLS_", "LOG_LEVEL")
 # Variables that the template does not set. On AWS, the API key is in a secret.
-BY_HAND = {"ANTHROPIC_API_KEY", "EGRESS_LOCAL_ADDRESSES"}
+BY_HAND = {"ANTHROPIC_API_KEY", "OPENAI_API_KEY", "ZHIPU_API_KEY", "EGRESS_LOCAL_ADDRESSES"}
 
 
 class Reading(Mapping[str, str]):

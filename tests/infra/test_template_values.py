@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from atrium.settings import MODEL_VENDORS
 
 from infra.checks.policies import as_list, statements
 from infra.checks.routes import functions_of
@@ -84,9 +85,10 @@ def test_the_gateways_own_refusals_ask_browsers_for_https(template: Document) ->
 def test_an_empty_base_url_is_not_given_to_the_model_sdk(template: Document) -> None:
     variables = functions_of(template)["ChatFunction"]["Environment"]["Variables"]
 
-    assert "ANTHROPIC_BASE_URL" not in Resolver(template).resolve(variables)
-    given = Resolver(template, {"AnthropicBaseUrl": "http://127.0.0.1:9"}).resolve(variables)
-    assert given["ANTHROPIC_BASE_URL"] == "http://127.0.0.1:9"
+    for vendor in MODEL_VENDORS:
+        assert f"{vendor.upper()}_BASE_URL" not in Resolver(template).resolve(variables)
+        given = Resolver(template, {f"{vendor.title()}BaseUrl": "http://127.0.0.1:9"}).resolve(variables)
+        assert given[f"{vendor.upper()}_BASE_URL"] == "http://127.0.0.1:9"
 
 
 def test_readers_of_blobs_may_list_the_bucket(template: Document) -> None:

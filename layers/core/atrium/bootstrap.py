@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from atrium.storage.tenant_credentials import TenantCredentials
 
 
-LIBRARIES = ("anthropic", "boto3", "botocore", "httpcore", "httpcore2", "httpx", "httpx2", "mangum", "urllib3")
+LIBRARIES = (
+    "anthropic", "boto3", "botocore", "httpcore", "httpcore2", "httpx", "httpx2", "mangum", "openai", "urllib3",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

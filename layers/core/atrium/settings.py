@@ -10,6 +10,8 @@ from typing import Literal, Self, cast, get_args
 
 type Environment = Literal["dev", "staging", "prod"]
 type ModelProvider = Literal["anthropic", "bedrock"]
+MODEL_VENDORS = ("anthropic", "openai", "zhipu")
+"""The vendors whose models a deployment can call. `llm.registry` contains their adapters."""
 type SecretName = Literal["signing", "pepper", "credential", "login", "cursor", "idempotency", "model", "oauth"]
 
 
@@ -30,8 +32,8 @@ class Settings:
     default_tenant: str
     secret_arns: Mapping[SecretName, str]
     model_provider: ModelProvider
-    anthropic_base_url: str
-    anthropic_api_key: str
+    model_base_urls: Mapping[str, str]
+    model_api_keys: Mapping[str, str]
     max_turn_seconds: int
     platform_concurrency: int = -1
     bedrock_geography: str = "global"
@@ -57,8 +59,8 @@ class Settings:
             default_tenant=env.get("DEFAULT_TENANT", ""),
             secret_arns=_secret_arns(env),
             model_provider=cast("ModelProvider", _choice(env, "MODEL_PROVIDER", get_args(ModelProvider.__value__))),
-            anthropic_base_url=env.get("ANTHROPIC_BASE_URL", ""),
-            anthropic_api_key=env.get("ANTHROPIC_API_KEY", ""),
+            model_base_urls=by_vendor(env, "BASE_URL"),
+            model_api_keys=by_vendor(env, "API_KEY"),
             max_turn_seconds=_seconds(env, "MAX_TURN_SECONDS", 280),
             platform_concurrency=_count(env, "PLATFORM_CONCURRENCY", -1),
             bedrock_geography=env.get("BEDROCK_GEOGRAPHY") or "global",
@@ -70,6 +72,12 @@ class Settings:
             tenant_role_arn=env.get("TENANT_ROLE_ARN", ""),
             jobs_queue_url=env.get("JOBS_QUEUE_URL", ""),
         )
+
+
+def by_vendor(env: Mapping[str, str], name: str) -> dict[str, str]:
+    """Return the values of the variables `<VENDOR>_<name>` that are set and not empty."""
+    found = {vendor: env.get(f"{vendor.upper()}_{name}", "") for vendor in MODEL_VENDORS}
+    return {vendor: value for vendor, value in found.items() if value}
 
 
 def _secret_arns(env: Mapping[str, str]) -> dict[SecretName, str]:

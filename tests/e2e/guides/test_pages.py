@@ -41,7 +41,7 @@ def shell(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     chosen = {
         "PORT": str(port),
         "STAGE_PREFIX": request.config.getoption("--stage-prefix"),
-        **{name: "" for name in os.environ if name.startswith(("ANTHROPIC_", "OAUTH_PROVIDER"))},
+        **{name: "" for name in os.environ if name.startswith(("ANTHROPIC_", "OPENAI_", "ZHIPU_", "OAUTH_PROVIDER"))},
     }
     try:
         yield chosen

@@ -9,6 +9,7 @@ from atrium.identity.key_format import parse_key
 from atrium.identity.keys.store import KeyStore
 from atrium.kernel.errors import Unavailable
 from atrium.kernel.pagination import PageRequest
+from atrium.settings import MODEL_VENDORS
 from atrium.storage.secrets import PURPOSES, Secrets
 from atrium.storage.table import PlatformTable
 
@@ -48,7 +49,7 @@ def test_the_first_run_fills_the_secrets_and_prints_a_key(stack: Stack) -> None:
     assert len(set(read_values(secrets).values())) == 5
     assert len(secrets.signing_keys()) == 1
     with pytest.raises(Unavailable):
-        secrets.anthropic_api_key()
+        secrets.model_api_key("anthropic")
 
 
 def test_the_second_run_changes_nothing_and_says_how_to_make_another(stack: Stack) -> None:
@@ -90,11 +91,26 @@ def test_reads_and_replaces_the_model_key(stack: Stack, monkeypatch: pytest.Monk
     for value in ("sk-one", "sk-two"):
         monkeypatch.setattr("sys.stdin", io.StringIO(f"{value}\n"))
         assert stack.run("--anthropic-api-key-stdin")[0] == 0
-        assert stack.secrets().anthropic_api_key() == value
+        assert stack.secrets().model_api_key("anthropic") == value
         assert not any(value in line for line in stack.lines)
     monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
     assert stack.run("--anthropic-api-key-stdin")[0] == 1
-    assert stack.secrets().anthropic_api_key() == "sk-two"
+    assert stack.secrets().model_api_key("anthropic") == "sk-two"
+
+
+def test_keeps_the_model_keys_of_other_vendors(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    for vendor in MODEL_VENDORS:
+        monkeypatch.setattr("sys.stdin", io.StringIO(f"sk-{vendor}\n"))
+        assert stack.run(f"--{vendor}-api-key-stdin")[0] == 0
+    assert [stack.secrets().model_api_key(vendor) for vendor in MODEL_VENDORS] == [f"sk-{v}" for v in MODEL_VENDORS]
+
+
+def test_does_not_replace_a_model_secret_that_it_cannot_read(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = boto3.client("secretsmanager", region_name=REGION)
+    client.put_secret_value(SecretId=stack.arns.model, SecretString="[1]")
+    monkeypatch.setattr("sys.stdin", io.StringIO("sk-one\n"))
+    assert stack.run("--openai-api-key-stdin") == (1, "")
+    assert client.get_secret_value(SecretId=stack.arns.model)["SecretString"] == "[1]"
 
 
 def test_never_replaces_an_existing_value(stack: Stack) -> None:

@@ -10,6 +10,7 @@ import pytest
 from atrium.agent.context import check_model
 from atrium.kernel.errors import AtriumError, ModelNotAllowed, NotFound, ProviderUnsupported, ValidationFailed
 from atrium.kernel.ids import AgentId
+from atrium.llm.catalogue import MODELS
 from atrium.storage import keys
 from atrium.storage.writes import ANY, Delete, Update
 from atrium.tenants.plans import PlanName
@@ -123,7 +124,7 @@ def test_uses_the_callers_model(tenant_env: TenantEnv) -> None:
 def test_rejects_an_unknown_model(tenant_env: TenantEnv, model: str) -> None:
     failure = refused(tenant_env, model=model or "x")
     assert isinstance(failure, ValidationFailed)
-    assert failure.detail == "`model`: must be one of `claude-haiku-5-5`, `claude-sonnet-5-5`, `claude-opus-5-5`"
+    assert failure.detail == f"`model`: must be one of {', '.join(f'`{each}`' for each in MODELS)}"
 
 
 @pytest.mark.parametrize(

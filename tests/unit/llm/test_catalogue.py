@@ -20,6 +20,7 @@ from atrium.llm.catalogue import (
 )
 from atrium.llm.model import ModelMessage, ModelRequest, Text, Thinking, ToolResult, ToolSchema, ToolUse, Usage
 from atrium.llm.tokens import bound_tokens
+from openai.types import ChatModel
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -27,6 +28,7 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 def test_every_model_is_one_that_the_sdk_names_and_has_a_price() -> None:
     named = {name for part in get_args(Model) for name in get_args(part)}
     assert {model.id for model in MODELS.values() if model.vendor == "anthropic"} <= named
+    assert {model.id for model in MODELS.values() if model.vendor == "openai"} <= set(get_args(ChatModel))
     assert {each.model for each in PRICES} == set(MODELS)
     assert {model.size for model in MODELS.values()} == {"small", "medium", "large"}
     assert DEFAULT_MODEL in MODELS
@@ -44,6 +46,11 @@ def test_every_model_is_one_that_the_sdk_names_and_has_a_price() -> None:
         ("claude-sonnet-5-5", Usage(1, 1, 1, 1), 2_000 + 10_000 + 100 + 2_500),
         ("claude-opus-5-5", Usage(1, 1, 1, 1), 4_000 + 20_000 + 200 + 5_000),
         ("claude-opus-5-5", Usage(), 0),
+        ("gpt-6-luna", Usage(1, 1, 1, 1), 100 + 500 + 10 + 125),
+        ("gpt-6-sol", Usage(272_000, 1), 272_000 * 2_000 + 10_000),
+        ("gpt-6-sol", Usage(272_000, 1, 1), 272_000 * 4_000 + 15_000 + 400),
+        ("glm-5.3-flash", Usage(1, 1, 1), 150 + 500 + 30),
+        ("glm-5.3", Usage(1, 1, 1), 1_400 + 4_400 + 260),
     ],
 )
 def test_computes_prices(model: str, usage: Usage, nanos: int) -> None:

@@ -17,8 +17,8 @@ from atrium.llm.anthropic.channel import DirectClient, bedrock_channel
 from atrium.llm.anthropic.provider import AnthropicProvider
 from atrium.llm.catalogue import MODELS, ModelInfo
 from atrium.llm.model import Completed, ModelProvider, Text, TextDelta, Usage
-from atrium.llm.registry import Providers
-from atrium.settings import Settings
+from atrium.llm.registry import FACTORIES, Providers
+from atrium.settings import MODEL_VENDORS, Settings
 from atrium.storage.secrets import Secrets
 
 from tests.builders.upstream import HELLO, START, STOP, Event, opened, piece, reason
@@ -40,7 +40,11 @@ def test_creates_a_provider_once() -> None:
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def test_every_model_of_the_catalogue_has_a_provider(model: ModelInfo) -> None:
-    assert providers(ANTHROPIC_API_KEY="key").find(model).name
+    assert providers().find(model).name == model.vendor
+
+
+def test_every_vendor_has_settings_and_an_adapter() -> None:
+    assert set(FACTORIES) == set(MODEL_VENDORS) == {model.vendor for model in MODELS.values()}
 
 
 def test_selects_bedrock_by_setting() -> None:
@@ -49,7 +53,7 @@ def test_selects_bedrock_by_setting() -> None:
 
 def test_rejects_a_vendor_without_provider() -> None:
     with pytest.raises(ProviderUnsupported):
-        providers().find(replace(HAIKU, vendor="openai"))
+        providers().find(replace(HAIKU, vendor="acme"))
 
 
 def test_a_missing_key_is_unavailable() -> None:

@@ -3,6 +3,7 @@
 import socket
 
 import pytest
+from atrium.settings import MODEL_VENDORS
 
 from infra.local import StartFailed
 from infra.local.configuration import Configuration
@@ -11,7 +12,7 @@ from infra.local.ports import claim_port, free_port, port_of
 
 def test_defaults() -> None:
     assert Configuration.read({}) == Configuration(port=8080)
-    assert not Configuration.read({}).has_own_model
+    assert Configuration.read({}).scripted_vendors == MODEL_VENDORS
 
 
 def test_all_options() -> None:
@@ -27,13 +28,16 @@ def test_all_options() -> None:
             "OAUTH_PROVIDER_URL": "real",
         }
     )
-    assert chosen == Configuration(9000, "/dev", True, "DEBUG", False, "http://127.0.0.1:9", "k", "real")
-    assert chosen.has_own_model
+    assert chosen == Configuration(
+        9000, "/dev", True, "DEBUG", False, {"anthropic": "http://127.0.0.1:9"}, {"anthropic": "k"}, "real"
+    )
 
 
-@pytest.mark.parametrize("name", ["ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY"])
-def test_own_model(name: str) -> None:
-    assert Configuration.read({name: "x"}).has_own_model
+@pytest.mark.parametrize("vendor", MODEL_VENDORS)
+@pytest.mark.parametrize("name", ["BASE_URL", "API_KEY"])
+def test_own_model(vendor: str, name: str) -> None:
+    chosen = Configuration.read({f"{vendor.upper()}_{name}": "x"})
+    assert chosen.scripted_vendors == tuple(each for each in MODEL_VENDORS if each != vendor)
 
 
 @pytest.mark.parametrize(

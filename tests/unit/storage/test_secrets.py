@@ -71,12 +71,19 @@ def test_reads_values(store: SecretStore) -> None:
     assert secrets.peppers("api_key").find(1) == Pepper(1, b"k" * 32)
     assert [key.kid for key in secrets.signing_keys()] == ["a", "b"]
     assert secrets.find_signing_key("b") == secrets.signing_keys()[1]
-    assert secrets.anthropic_api_key() == "sk-model"
+    assert secrets.model_api_key("anthropic") == "sk-model"
 
 
 def test_prefers_the_model_key_of_the_environment(store: SecretStore) -> None:
     store.put(store.arns.model, {"anthropic_api_key": "sk-secret"})
-    assert store.open(ANTHROPIC_API_KEY="sk-environment").anthropic_api_key() == "sk-environment"
+    assert store.open(ANTHROPIC_API_KEY="sk-environment").model_api_key("anthropic") == "sk-environment"
+
+
+def test_each_vendor_has_a_key_of_its_own(store: SecretStore) -> None:
+    store.put(store.arns.model, {"anthropic_api_key": "sk-a", "zhipu_api_key": "sk-z", "openai_api_key": ""})
+    assert [store.secrets.model_api_key(vendor) for vendor in ("anthropic", "zhipu")] == ["sk-a", "sk-z"]
+    with pytest.raises(Unavailable, match="put the API keys of the model providers into it"):
+        store.secrets.model_api_key("openai")
 
 
 def test_a_value_is_read_once(store: SecretStore) -> None:

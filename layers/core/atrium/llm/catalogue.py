@@ -1,9 +1,16 @@
 """Model catalogue: ids, limits and prices.
 
-Prices are in USD per million tokens, and costs are integers in nano-dollars. Prices are from platform.claude.com/docs
-(November 2026); model ids are from the installed SDK. If a prompt has more than `long_prompt_tokens` tokens (cached
-tokens included), all its tokens are billed at the long-context price. Cache writes are billed at the 5-minute price; no
-other cache duration is used.
+Prices are in USD per million tokens, and costs are integers in nano-dollars. If a prompt has more than
+`long_prompt_tokens` tokens (cached tokens included), all its tokens are billed at the long-context price. Cache writes
+are billed at the price of the shortest cache duration; no other is used.
+
+Sources, read in November 2026. Ids of Anthropic and OpenAI are also in the installed SDKs.
+
+    Anthropic   platform.claude.com/docs
+    OpenAI      developers.openai.com/api/docs/models/gpt-6-luna and /gpt-6-sol. Newer models are not offered, because
+                they call functions only in the Responses API, or reject `reasoning_effort` `none` (`llm.openai.wire`)
+    Zhipu       docs.z.ai, and its list prices as repeated by resellers (docs.together.ai, docs.apiyi.com); a promotion
+                that halves the price of GLM-5.3-Flash is not included. Zhipu does not bill cache writes
 """
 
 from dataclasses import dataclass
@@ -24,7 +31,9 @@ _MICRO = Decimal("0.000001")
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """A model that the platform offers. `vendor` is the value of `provider` in requests."""
+    """A model that the platform offers. `vendor` is the value of `provider` in requests. Without `bedrock_id`, Amazon
+    Bedrock does not serve the model.
+    """
 
     id: str
     vendor: str
@@ -34,7 +43,7 @@ class ModelInfo:
     output_tokens_max: int
     accepts_temperature: bool
     accepts_images: bool
-    bedrock_id: str
+    bedrock_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +72,7 @@ class Price:
         return self.long_rates if usage.prompt_tokens > self.long_prompt_tokens else self.rates
 
 
-def _model(line: str, size: ModelSize) -> ModelInfo:
+def _claude(line: str, size: ModelSize) -> ModelInfo:
     return ModelInfo(
         id=f"claude-{line}-5-5",
         vendor="anthropic",
@@ -77,6 +86,32 @@ def _model(line: str, size: ModelSize) -> ModelInfo:
     )
 
 
+def _gpt(line: str, size: ModelSize) -> ModelInfo:
+    return ModelInfo(
+        id=f"gpt-6-{line}",
+        vendor="openai",
+        display_name=f"GPT-6 {line.title()}",
+        size=size,
+        context_tokens=1_050_000,
+        output_tokens_max=128_000,
+        accepts_temperature=False,  # only without reasoning
+        accepts_images=True,
+    )
+
+
+def _glm(line: str, size: ModelSize, *, accepts_images: bool) -> ModelInfo:
+    return ModelInfo(
+        id=f"glm-{line}",
+        vendor="zhipu",
+        display_name=f"GLM-{line.title()}",
+        size=size,
+        context_tokens=1_000_000,
+        output_tokens_max=128_000,
+        accepts_temperature=True,
+        accepts_images=accepts_images,
+    )
+
+
 def _rates(*usd: str) -> Rates:
     return Rates(*(Decimal(each) for each in usd))
 
@@ -86,7 +121,16 @@ def _day(year: int, month: int, day: int) -> datetime:
 
 
 MODELS: dict[str, ModelInfo] = {
-    model.id: model for model in (_model("haiku", "small"), _model("sonnet", "medium"), _model("opus", "large"))
+    model.id: model
+    for model in (
+        _claude("haiku", "small"),
+        _claude("sonnet", "medium"),
+        _claude("opus", "large"),
+        _gpt("luna", "small"),
+        _gpt("sol", "medium"),
+        _glm("5.3-flash", "small", accepts_images=True),
+        _glm("5.3", "medium", accepts_images=False),
+    )
 }
 
 DEFAULT_MODEL = "claude-haiku-5-5"
@@ -102,6 +146,22 @@ PRICES: tuple[Price, ...] = (
     Price("claude-sonnet-5-5", _day(2026, 9, 1), _rates("2", "10", "0.20", "2.50")),
     Price("claude-sonnet-5-5", _day(2026, 10, 7), _rates("2", "10", "0.10", "2.50")),
     Price("claude-opus-5-5", _day(2026, 9, 22), _rates("4", "20", "0.20", "5")),
+    Price(
+        "gpt-6-luna",
+        _day(2026, 9, 22),
+        _rates("0.10", "0.50", "0.01", "0.125"),
+        long_prompt_tokens=272_000,
+        long_rates=_rates("0.20", "0.75", "0.02", "0.25"),
+    ),
+    Price(
+        "gpt-6-sol",
+        _day(2026, 9, 22),
+        _rates("2", "10", "0.20", "2.50"),
+        long_prompt_tokens=272_000,
+        long_rates=_rates("4", "15", "0.40", "5"),
+    ),
+    Price("glm-5.3-flash", _day(2026, 8, 26), _rates("0.15", "0.50", "0.03", "0.15")),
+    Price("glm-5.3", _day(2026, 8, 19), _rates("1.40", "4.40", "0.26", "1.40")),
 )
 
 

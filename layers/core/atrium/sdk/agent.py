@@ -220,9 +220,8 @@ def anthropic_provider(api_key: str, *, base_url: str = "") -> ModelProvider:
     """Return the provider of Claude models. `base_url` selects another server with Anthropic's interface."""
     from atrium.llm.anthropic.channel import direct_channel
     from atrium.llm.anthropic.provider import AnthropicProvider
-    from atrium.llm.registry import ANTHROPIC_URL
 
-    return AnthropicProvider(direct_channel(base_url or ANTHROPIC_URL, lambda: api_key))
+    return AnthropicProvider(direct_channel(base_url, lambda: api_key))
 
 
 def _run(loop: AgentLoop, max_seconds: float) -> Iterator[LoopEvent]:

@@ -6,7 +6,7 @@
     login        same format as pepper                          HMAC keys that only the identity function uses
     cursor       {"key": base64url}                             key that encrypts the cursors of lists
     idempotency  {"key": base64url}                             HMAC key for the fingerprints of idempotent calls
-    model        {"anthropic_api_key"}                          the platform's Anthropic API key, optional on Bedrock
+    model        {"anthropic_api_key", "openai_api_key", …}     the platform's API keys, by vendor of the model
     oauth        {"google": {"client_id", "client_secret"}, …}  the platform's OAuth clients, may be empty
 
 Each purpose has a separate key. Purposes of the same functions share a secret, from which their keys are derived
@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
 KEPT_SECONDS = 300
 _BOOTSTRAP = "run `make bootstrap`"
-_REMEDIES: Mapping[SecretName, str] = {"model": 'put {"anthropic_api_key"} into it'}
+_REMEDIES: Mapping[SecretName, str] = {
+    "model": 'put the API keys of the model providers into it, as {"anthropic_api_key": "…"}'
+}
 REFRESH_SECONDS_MIN = 30.0
 
 type Purpose = Literal[
@@ -171,11 +173,12 @@ class Secrets:
         """Return the key of a secret that has only one key."""
         return self._read(name, lambda secret: _key(secret["key"]))
 
-    def anthropic_api_key(self) -> str:
-        """Return the platform's Anthropic API key. The environment variable takes precedence over the secret."""
-        if self.settings.anthropic_api_key:
-            return self.settings.anthropic_api_key
-        return self._read("model", lambda secret: _text(secret["anthropic_api_key"]))
+    def model_api_key(self, vendor: str) -> str:
+        """Return the platform's API key for the models of a vendor. The environment variable takes precedence over the
+        secret.
+        """
+        key = self.settings.model_api_keys.get(vendor)
+        return key or self._read("model", lambda secret: _text(secret[f"{vendor}_api_key"]))
 
     def require_values(self, *names: SecretName) -> None:
         """Raise `Unavailable` if one of the secrets has no value, without reading the values.
@@ -242,7 +245,8 @@ class Secrets:
         except (TransformParameterError, KeyError, TypeError, ValueError, AttributeError) as error:
             # The texts of these errors may contain the secret.
             kind = type(error).__name__
-            raise Unavailable(internal=f"the {name} secret is invalid ({kind}): {_BOOTSTRAP}") from None
+            remedy = _REMEDIES.get(name, _BOOTSTRAP)
+            raise Unavailable(internal=f"the {name} secret is invalid ({kind}): {remedy}") from None
 
     def may_refresh(self, name: SecretName) -> bool:
         """Return whether an unknown version or `kid` may cause a new read of a secret now.

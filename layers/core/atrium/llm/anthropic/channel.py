@@ -26,6 +26,7 @@ from atrium.llm.failures import ProviderFailure, read_advice, read_retry_after, 
 from atrium.llm.transport import make_http_client
 
 FAILURES = (anthropic.AnthropicError, httpx2.HTTPError, AnswerBroken, ConnectionCancelled)
+API_URL = "https://api.anthropic.com"
 REQUEST_ID_HEADERS = ("request-id", "x-amzn-requestid")
 
 
@@ -101,8 +102,10 @@ class DirectClient:
 
 
 def direct_channel(base_url: str, api_key: Callable[[], str]) -> Channel:
-    """Return the channel to a base URL. `api_key` is called for each model call."""
-    return Channel("anthropic", DirectClient(base_url, api_key), lambda model: model.id)
+    """Return the channel to a base URL, or to Anthropic's API if it is empty. `api_key` is called for each model
+    call.
+    """
+    return Channel("anthropic", DirectClient(base_url or API_URL, api_key), lambda model: model.id)
 
 
 def bedrock_channel(geography: str, *, base_url: str | None = None) -> Channel:

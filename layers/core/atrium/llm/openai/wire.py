@@ -1,0 +1,280 @@
+"""OpenAI's Chat Completions API: writes requests, and reads the chunks of a stream into an `AnswerBuilder`.
+
+Two vendors use this format with differences that `Dialect` describes.
+
+- Thinking arrives as `reasoning_content`, which only Zhipu sends. It is sent back only within its turn, because Zhipu
+  requires it between tool calls and ignores that of earlier turns (docs.z.ai/guides/capabilities/thinking-mode).
+  Thinking blocks of other vendors are omitted.
+- OpenAI's models call functions in this API only if they do not reason (developers.openai.com/api/docs/models). A
+  request with tools therefore sets `reasoning_effort` to `none`.
+- A message of a tool result cannot contain images. They are sent in a message of the user after the results, and the
+  result refers to them.
+- An API accepts ids of tool calls with at most 40 characters and names with at most 64. Longer ones, which another
+  vendor wrote, are replaced by a hash, so that a conversation always has the same form.
+
+Unknown fields are ignored. A field of a wrong type raises `AnswerBroken`, except numbers, ids, names and arguments,
+which the builder repairs.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Literal
+
+from atrium.llm.answer import AnswerBuilder
+from atrium.llm.fields import read_index, read_list, read_object, read_text
+from atrium.llm.model import (
+    UNSIGNED,
+    Block,
+    Image,
+    ModelEvent,
+    ModelMessage,
+    ModelRequest,
+    ResultContent,
+    StopReason,
+    Text,
+    Thinking,
+    ToolResult,
+    ToolUse,
+    turn_start,
+)
+from atrium.llm.openai.channel import StreamError
+from atrium.llm.tokens import read_figure
+
+DONE = object()
+"""The event of the end of a stream, which is the text `[DONE]`."""
+CALL_ID_MAX = 40
+NAME_MAX = 64
+_ERROR_MARK = "Error: "
+_FIGURE_MAX = 1_000_000_000
+_THINKING, _TEXT, _CALLS = 0, 1, 2  # the positions of the blocks; the tool call with the index n has 2 + n
+_REASONS: dict[str, StopReason] = {
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "tool_calls": "tool_use",
+    "content_filter": "refusal",
+    "sensitive": "refusal",
+    "model_context_window_exceeded": "context_overflow",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """The differences between the vendors.
+
+    A temperature above `temperature_max` is sent as this maximum. `image_detail` bounds the tokens of an image; without
+    it, an image of OpenAI can have more than `IMAGE_TOKENS_MAX`.
+    """
+
+    output_limit: Literal["max_tokens", "max_completion_tokens"]
+    tools_need_no_reasoning: bool = False
+    takes_reasoning_back: bool = False
+    image_detail: str | None = None
+    temperature_max: float = 2.0
+
+
+DIALECTS: Mapping[str, Dialect] = {
+    "openai": Dialect("max_completion_tokens", tools_need_no_reasoning=True, image_detail="high"),
+    "zhipu": Dialect("max_tokens", takes_reasoning_back=True, temperature_max=1.0),
+}
+
+
+def request_params(request: ModelRequest, dialect: Dialect) -> dict[str, Any]:
+    """Return the body of a request, without the model and the options of the stream."""
+    body: dict[str, Any] = {
+        "messages": list(_messages(request, dialect)),
+        dialect.output_limit: request.max_tokens,
+    }
+    if request.tools:
+        body["tools"] = [
+            {
+                "type": "function",
+                "function": {
+                    "name": short_name(tool.name),
+                    "description": tool.description,
+                    "parameters": dict(tool.input_schema),
+                },
+            }
+            for tool in request.tools
+        ]
+        if request.tool_choice == "none":
+            body["tool_choice"] = "none"
+        if dialect.tools_need_no_reasoning:
+            body["reasoning_effort"] = "none"
+    if request.temperature is not None:
+        body["temperature"] = min(request.temperature, dialect.temperature_max)
+    if request.stop_sequences:
+        body["stop"] = list(request.stop_sequences)
+    return body
+
+
+def short_name(name: str) -> str:
+    """Return the name under which a tool is sent."""
+    return name if len(name) <= NAME_MAX else f"{name[: NAME_MAX - 9]}_{_hash(name)[:8]}"
+
+
+def _short_id(call_id: str) -> str:
+    return call_id if len(call_id) <= CALL_ID_MAX else f"call_{_hash(call_id)[:32]}"
+
+
+def _hash(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
+def _messages(request: ModelRequest, dialect: Dialect) -> Iterator[dict[str, Any]]:
+    if request.system.strip():
+        yield {"role": "system", "content": request.system}
+    turn = turn_start(request.messages)
+    for at, message in enumerate(request.messages):
+        if message.role == "user":
+            yield from _user_messages(message, dialect)
+        else:
+            yield from _assistant_message(message, with_thinking=dialect.takes_reasoning_back and at >= turn)
+
+
+def _user_messages(message: ModelMessage, dialect: Dialect) -> Iterator[dict[str, Any]]:
+    """Yield the tool results, then one message with their images and the user's own content."""
+    parts: list[dict[str, Any]] = []
+    for block in message.content:
+        if isinstance(block, ToolResult):
+            call, images = _short_id(block.tool_use_id), _images(block.content)
+            yield {"role": "tool", "tool_call_id": call, "content": _result_text(block, has_images=bool(images))}
+            if images:
+                parts.append({"type": "text", "text": f"Images of the result of the tool call {call}:"})
+                parts.extend(_image(each, dialect) for each in images)
+        elif isinstance(block, Image):
+            parts.append(_image(block, dialect))
+        elif isinstance(block, Text) and block.text.strip():
+            parts.append({"type": "text", "text": block.text})
+    if parts:
+        texts = [part["text"] for part in parts if part["type"] == "text"]
+        yield {"role": "user", "content": "\n\n".join(texts) if len(texts) == len(parts) else parts}
+
+
+def _images(content: ResultContent) -> list[Image]:
+    return [] if isinstance(content, str) else [block for block in content if isinstance(block, Image)]
+
+
+def _result_text(result: ToolResult, *, has_images: bool) -> str:
+    """Return the text of a result. The API has no field for errors."""
+    if isinstance(result.content, str):
+        text = result.content
+    else:
+        text = "\n".join(block.text for block in result.content if isinstance(block, Text))
+    if has_images:
+        text = f"{text}\nThe images of this result are in the next message of the user.".lstrip("\n")
+    return f"{_ERROR_MARK}{text}" if result.is_error else text
+
+
+def _image(image: Image, dialect: Dialect) -> dict[str, Any]:
+    url: dict[str, str] = {"url": f"data:{image.media_type};base64,{image.data}"}
+    if dialect.image_detail is not None:
+        url["detail"] = dialect.image_detail
+    return {"type": "image_url", "image_url": url}
+
+
+def _assistant_message(message: ModelMessage, *, with_thinking: bool) -> Iterator[dict[str, Any]]:
+    text = "\n\n".join(block.text for block in message.content if isinstance(block, Text) and block.text.strip())
+    calls = [_call(block) for block in message.content if isinstance(block, ToolUse)]
+    thinking = _thinking(message.content) if with_thinking else ""
+    if text or calls:
+        sent: dict[str, Any] = {"role": "assistant", "content": text or None}
+        yield sent | ({"tool_calls": calls} if calls else {}) | ({"reasoning_content": thinking} if thinking else {})
+
+
+def _call(call: ToolUse) -> dict[str, Any]:
+    arguments = json.dumps(dict(call.input), ensure_ascii=False, separators=(",", ":"))
+    return {
+        "id": _short_id(call.id),
+        "type": "function",
+        "function": {"name": short_name(call.name), "arguments": arguments},
+    }
+
+
+def _thinking(blocks: Iterable[Block]) -> str:
+    return "".join(block.text for block in blocks if isinstance(block, Thinking) and block.signature == UNSIGNED)
+
+
+@dataclass(slots=True)
+class ChunkReader:
+    """Reads the chunks of one response. `names` are the names of the tools by the names that were sent."""
+
+    names: Mapping[str, str]
+    _open: set[int] = field(default_factory=set)
+    _has_begun: bool = False
+    _has_refused: bool = False
+
+    def __call__(self, event: object, answer: AnswerBuilder) -> Iterator[ModelEvent]:
+        """Read one chunk and yield the resulting model events. Raise `AnswerBroken` if it is invalid."""
+        if not self._has_begun:
+            self._has_begun = True
+            answer.begin()
+        if event is DONE:
+            yield from answer.complete()
+            return
+        chunk = read_object(event, "a chunk")
+        if isinstance(chunk.get("usage"), dict):
+            answer.report(_figures(chunk["usage"]), final=True)
+        for each in read_list(chunk, "choices"):
+            choice = read_object(each, "a choice")
+            if not choice.get("index"):  # only one choice is requested
+                yield from self._read_choice(choice, answer)
+
+    def _read_choice(self, choice: Mapping[str, Any], answer: AnswerBuilder) -> Iterator[ModelEvent]:
+        delta = read_object(choice.get("delta") or {}, "delta")
+        refusal = read_text(delta, "refusal")
+        self._has_refused |= bool(refusal)
+        yield from self._add(_THINKING, "thinking", read_text(delta, "reasoning_content"), answer)
+        yield from self._add(_TEXT, "text", read_text(delta, "content") + refusal, answer)
+        for each in read_list(delta, "tool_calls"):
+            yield from self._read_call(read_object(each, "a tool call"), answer)
+        reason = read_text(choice, "finish_reason")
+        if reason == "network_error":  # Zhipu's report of a failed inference
+            raise StreamError(reason)
+        if reason:
+            answer.stop("refusal" if self._has_refused else _REASONS.get(reason, "end_turn"))
+
+    def _add(
+        self, position: int, kind: Literal["text", "thinking"], text: str, answer: AnswerBuilder
+    ) -> Iterator[ModelEvent]:
+        if not text:
+            return
+        if position not in self._open:
+            self._open.add(position)
+            answer.open(position, kind, signature=UNSIGNED if kind == "thinking" else "")
+        yield from answer.add(position, kind, text)
+
+    def _read_call(self, call: Mapping[str, Any], answer: AnswerBuilder) -> Iterator[ModelEvent]:
+        position, function = _CALLS + read_index(call), read_object(call.get("function") or {}, "function")
+        if position not in self._open:
+            self._open.add(position)
+            name = function.get("name")
+            own = self.names.get(name, name) if isinstance(name, str) else name
+            answer.open(position, "tool_use", call_id=call.get("id"), name=own)
+        yield from answer.add(position, "tool_use", read_text(function, "arguments"))
+
+
+def reader_for(request: ModelRequest) -> Callable[[object, AnswerBuilder], Iterator[ModelEvent]]:
+    """Return the reader of one response to a request."""
+    return ChunkReader({short_name(tool.name): tool.name for tool in request.tools})
+
+
+def _figures(usage: Mapping[str, Any]) -> dict[str, object]:
+    """Return the token counts under the field names of `Usage`. `UsageMeter` validates them against the model.
+
+    `prompt_tokens` includes the tokens that were read from or written to the cache.
+    """
+    details = usage.get("prompt_tokens_details")
+    details = details if isinstance(details, dict) else {}
+    prompt = read_figure(usage.get("prompt_tokens"), _FIGURE_MAX)
+    figures: dict[str, object] = {"output_tokens": usage.get("completion_tokens")}
+    if prompt is not None:
+        read = read_figure(details.get("cached_tokens"), prompt) or 0
+        written = read_figure(details.get("cache_write_tokens"), prompt - read) or 0
+        figures |= {
+            "input_tokens": prompt - read - written,
+            "cache_read_tokens": read,
+            "cache_write_tokens": written,
+        }
+    return figures
