@@ -15,9 +15,12 @@ from pydantic import JsonValue
 from starlette.types import Receive, Scope, Send
 
 from infra.local.model_server.answer import Answer, Event
-from infra.local.model_server.protocol import ApiError, Usage
+from infra.local.model_server.chat_answer import ChatAnswer, Chunk
+from infra.local.model_server.protocol import INPUT_TOKENS_MAX, ApiError, Usage
+from infra.local.model_server.request import prompt_too_long
 from infra.local.model_server.script import Script
 
+CHAT_PATH = "/v1/chat/completions"
 BODY_BYTES_MAX = 32 * 1024 * 1024
 
 type Failure = Literal["overload_midstream", "disconnect", "hang"]
@@ -96,9 +99,11 @@ class Exchange:
 
     async def send_error(self, error: ApiError) -> None:
         """Send an error response. If a stream has begun, end it with an `error` event."""
-        body = error.body(self.request_id)
+        is_chat = self.path == CHAT_PATH
+        body = error.chat_body() if is_chat else error.body(self.request_id)
         if self.started:
-            await self.send_piece(Event("error", body).encode(), last=True)
+            event = Chunk("error", body) if is_chat else Event("error", body)
+            await self.send_piece(event.encode(), last=True)
         else:
             await self.send_json(error.status, body, error.headers)
 
@@ -120,7 +125,8 @@ class Exchange:
     async def _start(self, status: int, headers: dict[str, str]) -> None:
         self.started = True
         self.on_start(status)
-        lines = [(name.encode(), value.encode()) for name, value in {"request-id": self.request_id, **headers}.items()]
+        name = "x-request-id" if self.path == CHAT_PATH else "request-id"
+        lines = [(name.encode(), value.encode()) for name, value in {name: self.request_id, **headers}.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": lines})
 
     async def _watch(self) -> None:
@@ -149,9 +155,9 @@ class ResponsePlayer:
         if self.failing and self.script.status is not None:
             raise ApiError(self.script.status, retry_after=self.script.retry_after)
         if self.failing and self.script.overflow:
-            raise ApiError(400, "prompt is too long: 1000001 tokens > 1000000 maximum")
+            raise prompt_too_long(INPUT_TOKENS_MAX + 1)
 
-    async def play(self, answer: Answer, message_id: str, model: str, *, stream: bool) -> None:
+    async def play(self, answer: Answer | ChatAnswer, message_id: str, model: str, *, stream: bool) -> None:
         """Send the response as a stream of events, or as one JSON message after the total delay of all deltas."""
         events = list(answer.events(message_id=message_id, model=model, pieces=self.script.pieces))
         pieces = sum(event.is_piece for event in events)

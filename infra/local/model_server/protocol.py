@@ -45,6 +45,16 @@ ERROR_MESSAGES = {
     504: "The request timed out.",
     529: "Overloaded",
 }
+# The type and code of an error in the Chat Completions API.
+CHAT_ERRORS: dict[int, tuple[str, str | None]] = {
+    400: ("invalid_request_error", None),
+    401: ("invalid_request_error", "invalid_api_key"),
+    402: ("insufficient_quota", "insufficient_quota"),
+    403: ("invalid_request_error", "unsupported_country_region_territory"),
+    429: ("requests", "rate_limit_exceeded"),
+    500: ("server_error", "server_error"),
+    529: ("server_error", "server_is_overloaded"),
+}
 MODELS = (  # the model ids that the installed SDK defines
     "claude-fable-5-2",
     "claude-mythos-5-2",
@@ -72,10 +82,16 @@ MODELS = (  # the model ids that the installed SDK defines
 
 
 class ApiError(Exception):
-    """An error response with status 400–599. If the status has no error type, the type of 400 or 500 is used."""
+    """An error response with status 400–599. If the status has no error type, the type of 400 or 500 is used.
 
-    def __init__(self, status: int, message: str | None = None, *, retry_after: float | None = None) -> None:
+    `code` is the code in the Chat Completions API, if it differs from that of the status.
+    """
+
+    def __init__(
+        self, status: int, message: str | None = None, *, retry_after: float | None = None, code: str | None = None
+    ) -> None:
         self.status = status
+        self.code = code
         self.type = ERROR_TYPES.get(status) or ERROR_TYPES[400 if status < 500 else 500]
         self.message = message or ERROR_MESSAGES.get(status) or f"The request failed with status {status}."
         self.headers = {} if retry_after is None else {"retry-after": f"{retry_after:g}"}
@@ -84,6 +100,11 @@ class ApiError(Exception):
     def body(self, request_id: str) -> JsonObject:
         """Return the error object, which is the same in a JSON response and in an `error` event of a stream."""
         return {"type": "error", "error": {"type": self.type, "message": self.message}, "request_id": request_id}
+
+    def chat_body(self) -> JsonObject:
+        """Return the error object of the Chat Completions API."""
+        kind, code = CHAT_ERRORS.get(self.status) or CHAT_ERRORS[400 if self.status < 500 else 500]
+        return {"error": {"message": self.message, "type": kind, "param": None, "code": self.code or code}}
 
 
 @dataclass(frozen=True)

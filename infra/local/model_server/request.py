@@ -46,11 +46,16 @@ def identify(headers: Mapping[str, str]) -> Caller:
 
     Raises a 401 error if the API key is missing, and a 400 error if `anthropic-version` is missing.
     """
-    if not _key(headers):
-        raise ApiError(401, "x-api-key header is required")
+    require_key(headers)
     if "anthropic-version" not in headers:
         raise ApiError(400, "anthropic-version: header is required")
     return Caller(headers["anthropic-version"], beta="anthropic-beta" in headers)
+
+
+def require_key(headers: Mapping[str, str]) -> None:
+    """Raise a 401 error if the API key is missing."""
+    if not _key(headers):
+        raise ApiError(401, "x-api-key header is required")
 
 
 def public_headers(headers: Mapping[str, str]) -> dict[str, str]:
@@ -172,19 +177,30 @@ def read_prompt[P: Prompt](shape: type[P], body: JsonValue, caller: Caller) -> P
         if caller.version >= SAMPLING_REMOVED_IN and name in request.model_fields_set:
             raise ApiError(400, f"{name}: Extra inputs are not permitted")
     require_model(request.model)
+    _check_signatures(request.messages)
+    _check_cache_marks(body)
+    check_conversation(request)
+    return request
+
+
+def check_conversation(request: Prompt) -> None:
+    """Raise a 400 error if the tools, the messages or the limit of the output are not valid."""
     _check_tools(request)
     _check_tool_pairs(request.messages)
     if request.messages[-1].role == "assistant":
         raise ApiError(
             400, "messages: assistant prefill is not supported; the conversation must end with a user message"
         )
-    _check_signatures(request.messages)
-    _check_cache_marks(body)
     if request.input_tokens > INPUT_TOKENS_MAX:
-        raise ApiError(400, f"prompt is too long: {request.input_tokens} tokens > {INPUT_TOKENS_MAX} maximum")
+        raise prompt_too_long(request.input_tokens)
     if isinstance(request, MessagesRequest):
         _check_output(request)
-    return request
+
+
+def prompt_too_long(tokens: int) -> ApiError:
+    """Return the error of a prompt that exceeds the context window."""
+    message = f"prompt is too long: {tokens} tokens > {INPUT_TOKENS_MAX} maximum"
+    return ApiError(400, message, code="context_length_exceeded")
 
 
 def _check_tools(request: Prompt) -> None:

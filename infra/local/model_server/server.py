@@ -1,4 +1,4 @@
-"""The model server: Anthropic's routes under /v1, inspection routes under /__, and functions that run the server."""
+"""The model server: the vendors' routes under /v1, inspection routes under /__, and functions that run the server."""
 
 import asyncio
 import secrets
@@ -15,14 +15,20 @@ import uvicorn
 from pydantic import JsonValue
 from starlette.types import Receive, Scope, Send
 
-from infra.local.model_server.answer import compose
+from infra.local.model_server.answer import Answer, compose
+from infra.local.model_server.chat_answer import ChatAnswer
+from infra.local.model_server.chat_request import read_chat
 from infra.local.model_server.exchange import ClientClosed, Dropped, Exchange, ResponsePlayer
 from infra.local.model_server.protocol import ApiError, describe_model, list_models
-from infra.local.model_server.request import MessagesRequest, Prompt, identify, public_headers, read_prompt
+from infra.local.model_server.request import MessagesRequest, Prompt, identify, public_headers, read_prompt, require_key
 from infra.local.model_server.request_log import Record, RequestLog, Stats
 from infra.local.model_server.script import read_conversation, read_script
 
 HOST = "127.0.0.1"
+
+type Written = Answer | ChatAnswer
+type ReadCall = Callable[[Exchange, bytes], tuple[JsonValue, MessagesRequest, Callable[[Answer], Written]]]
+"""Reads the body of a call. Returns it with the validated request and the function that writes the answer."""
 
 
 class Application:
@@ -54,7 +60,9 @@ class Application:
     async def _route(self, exchange: Exchange) -> None:
         match exchange.method, exchange.path:
             case "POST", "/v1/messages":
-                await self._log_messages(exchange)
+                await self._log_call(exchange, read_messages)
+            case "POST", "/v1/chat/completions":
+                await self._log_call(exchange, read_completion)
             case "POST", "/v1/messages/count_tokens":
                 raw = await exchange.read_body()
                 prompt = read_prompt(Prompt, parse_json(raw), identify(exchange.headers))
@@ -78,8 +86,8 @@ class Application:
             case _:
                 raise ApiError(404, f"no such route: {exchange.method} {exchange.path}")
 
-    async def _log_messages(self, exchange: Exchange) -> None:
-        """Handle `POST /v1/messages`. Log the request and its outcome, including failures."""
+    async def _log_call(self, exchange: Exchange, read: ReadCall) -> None:
+        """Handle a call of a model. Log the request and its outcome, including failures."""
         started_at = time.time()
         raw = await exchange.read_body()
         try:
@@ -90,7 +98,7 @@ class Application:
         exchange.on_start = partial(self._log.start, record)
         exchange.on_last = partial(self._log.close, record, "completed")
         try:
-            await self._answer_messages(exchange, raw, record)
+            await self._answer_call(exchange, read, raw, record)
         except ApiError as error:
             self._log.close(record, "error", error.type)
             await exchange.send_error(error)
@@ -100,10 +108,8 @@ class Application:
         finally:
             self._log.close(record, "error")
 
-    async def _answer_messages(self, exchange: Exchange, raw: bytes, record: Record) -> None:
-        caller = identify(exchange.headers)
-        body = parse_json(raw)
-        request = read_prompt(MessagesRequest, body, caller)
+    async def _answer_call(self, exchange: Exchange, read: ReadCall, raw: bytes, record: Record) -> None:
+        body, request, write = read(exchange, raw)
         conversation = read_conversation(request.messages)
         script = read_script(conversation.last)
         failing = False
@@ -112,8 +118,23 @@ class Application:
             failing = (script.times is None or attempt <= script.times) and script.only in {None, request.model}
         player = ResponsePlayer(exchange, script, failing, self._hang_seconds, partial(self._log.report, record))
         await player.refuse()
-        answer = compose(request, script, conversation)
+        answer = write(compose(request, script, conversation))
         await player.play(answer, f"msg_01{secrets.token_hex(11)}", request.model, stream=request.stream)
+
+
+def read_messages(exchange: Exchange, raw: bytes) -> tuple[JsonValue, MessagesRequest, Callable[[Answer], Written]]:
+    """Read a call of the Messages API."""
+    caller = identify(exchange.headers)
+    body = parse_json(raw)
+    return body, read_prompt(MessagesRequest, body, caller), lambda answer: answer
+
+
+def read_completion(exchange: Exchange, raw: bytes) -> tuple[JsonValue, MessagesRequest, Callable[[Answer], Written]]:
+    """Read a call of the Chat Completions API."""
+    require_key(exchange.headers)
+    body = parse_json(raw)
+    request, translated = read_chat(body)
+    return body, translated, partial(ChatAnswer, request=request)
 
 
 def parse_json(raw: bytes) -> JsonValue:
