@@ -22,6 +22,7 @@ from atrium.http import logs
 from atrium.kernel.ids import TenantId
 from atrium.kernel.pagination import PageRequest
 from atrium.llm.model import Usage
+from atrium.settings import MODEL_VENDORS
 from atrium.storage import keys
 from atrium.tenants.auditing import open_audit
 from fastapi import FastAPI
@@ -154,11 +155,18 @@ class ApiEnv:
         return call_as(functions.admin.app.build(self.holder), fields, stage_prefix=stage_prefix)
 
 
+def model_environment(server: ModelServer) -> dict[str, str]:
+    """Return the variables with which the functions use the model server for the models of all vendors."""
+    keys_of_tests = {f"{vendor.upper()}_API_KEY": "a-key-of-tests" for vendor in MODEL_VENDORS}
+    chat = {f"{vendor}_BASE_URL": f"{server.url}/v1" for vendor in ("OPENAI", "ZHIPU")}
+    return {**keys_of_tests, **chat, "ANTHROPIC_BASE_URL": server.url}
+
+
 @contextmanager
 def open_api_env(tenant_env: TenantEnv, server: ModelServer, url: str, holder: Holder) -> Iterator[ApiEnv]:
     """Yield the applications of a `TenantEnv`. Afterwards, close their clients and wait until no turn is running."""
     tenant_env.clock = TickingClock()
-    environment = {"ANTHROPIC_BASE_URL": server.url, "ANTHROPIC_API_KEY": "a-key-of-tests"}
+    environment = model_environment(server)
     runtime = build_runtime(environment, table=tenant_env.physical, clock=tenant_env.clock)()
     runtime.__dict__["bucket"] = tenant_env.bucket
     holder.runtime = runtime

@@ -2,26 +2,22 @@
 
 import base64
 import json
-import struct
 import subprocess
 import sys
-import zlib
-from collections.abc import Callable
 from dataclasses import replace
 
 import httpx2
 import pytest
-from anthropic.lib.bedrock import AnthropicBedrock
 from atrium.kernel.errors import ModelFailed, ProviderUnsupported, Unavailable, ValidationFailed
-from atrium.llm.anthropic.channel import DirectClient, bedrock_channel
-from atrium.llm.anthropic.provider import AnthropicProvider
+from atrium.llm.anthropic.channel import DirectClient
 from atrium.llm.catalogue import MODELS, ModelInfo
 from atrium.llm.model import Completed, ModelProvider, Text, TextDelta, Usage
 from atrium.llm.registry import FACTORIES, Providers
 from atrium.settings import MODEL_VENDORS, Settings
 from atrium.storage.secrets import Secrets
 
-from tests.builders.upstream import HELLO, START, STOP, Event, opened, piece, reason
+from tests.builders.bedrock import bedrock_over, frame, framed
+from tests.builders.upstream import HELLO, START, STOP, opened, piece, reason
 
 HAIKU = MODELS["claude-haiku-5-5"]
 
@@ -95,30 +91,6 @@ def test_rejects_an_unsupported_request_before_the_call() -> None:
         providers().find(HAIKU).open(replace(HELLO, temperature=0.5), deadline_seconds=1)
 
 
-@pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "eu-central-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    for name in ("AWS_BEARER_TOKEN_BEDROCK", "AWS_REGION", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-
-
-def bedrock_over(handler: Callable[[httpx2.Request], httpx2.Response]) -> AnthropicProvider:
-    channel = bedrock_channel("eu")
-    http = httpx2.Client(transport=httpx2.MockTransport(handler))
-
-    def client() -> AnthropicBedrock:
-        made = channel.client()
-        assert isinstance(made, AnthropicBedrock)
-        return made.copy(http_client=http)
-
-    return AnthropicProvider(replace(channel, client=client))
-
-
 @pytest.mark.usefixtures("aws")
 def test_bedrock_is_asked_by_inference_profile_signed_with_the_role() -> None:
     seen: list[httpx2.Request] = []
@@ -138,20 +110,6 @@ def test_bedrock_is_asked_by_inference_profile_signed_with_the_role() -> None:
     body = json.loads(request.content)
     assert body["max_tokens"] == 100
     assert body["anthropic_version"] == "2026-10-21"
-
-
-def frame(event: Event) -> bytes:
-    """Return an event in Amazon's event-stream encoding."""
-    return framed(json.dumps({"bytes": base64.b64encode(json.dumps(event).encode()).decode()}).encode())
-
-
-def framed(payload: bytes) -> bytes:
-    headers = b""
-    for name, value in ((b":message-type", b"event"), (b":event-type", b"chunk")):
-        headers += bytes([len(name)]) + name + b"\x07" + struct.pack(">H", len(value)) + value
-    prelude = struct.pack(">II", len(headers) + len(payload) + 16, len(headers))
-    message = prelude + struct.pack(">I", zlib.crc32(prelude)) + headers + payload
-    return message + struct.pack(">I", zlib.crc32(message))
 
 
 @pytest.mark.usefixtures("aws")
