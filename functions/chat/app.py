@@ -9,12 +9,12 @@ from atrium.bootstrap import RuntimeSource, runtime
 from atrium.http.app import create_app
 from fastapi import FastAPI
 
-from functions.chat import approvals, chat, health, limits, runs
+from functions.chat import approvals, chat, health, limits, model_list, runs
 
 
 def build(source: RuntimeSource = runtime) -> FastAPI:
     """Return the FastAPI application. Tests pass a test runtime."""
-    routers = [chat.router, runs.router, approvals.router, limits.router, health.router]
+    routers = [chat.router, runs.router, approvals.router, limits.router, model_list.router, health.router]
     return create_app(title="Chat", routers=routers, runtime=source, context_source="adapter")
 
 

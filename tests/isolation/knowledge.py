@@ -96,6 +96,7 @@ ACCESS: dict[str, tuple[str, str]] = {
     "/v1/identity-providers": ("admin", "admin"),
     "/v1/keys": ("admin", "admin"),
     "/v1/limits": (ANYONE, ANYONE),
+    "/v1/models": (ANYONE, ANYONE),
     "/v1/policies": ("admin", "admin"),
     "/v1/runs": ("sessions:read", "chat"),
     "/v1/sessions": ("sessions:read", "sessions:write"),

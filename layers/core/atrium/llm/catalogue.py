@@ -195,6 +195,11 @@ def find_price(model: str, at: datetime) -> Price:
     return next((price for price in reversed(known) if price.valid_from <= at), known[0])
 
 
+def released_at(model: str) -> datetime:
+    """Return when a model was first offered, which is when its first price became valid."""
+    return min(each.valid_from for each in PRICES if each.model == model)
+
+
 def price(model: str, usage: Usage, at: datetime) -> int:
     """Return the cost of one call in nano-dollars, rounded half up.
 

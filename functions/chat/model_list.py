@@ -1,0 +1,117 @@
+"""`GET /v1/models`: the models that the caller may use. The format is a superset of OpenAI's."""
+
+from datetime import datetime
+from typing import Literal
+
+from atrium.http.dependencies import RuntimeDep, TenantDep
+from atrium.http.guarding import open_guard
+from atrium.http.models import StrictModel
+from atrium.llm.catalogue import MODELS, ModelInfo, Price, Rates, find_price, released_at
+from atrium.tenants.plans import PLANS
+from fastapi import APIRouter
+
+router = APIRouter(tags=["models"])
+
+
+class RatesAnswer(StrictModel):
+    """Prices in USD per million tokens, as decimal text."""
+
+    input: str
+    """Input tokens that were neither read from nor written to the provider's cache."""
+    output: str
+    """Output tokens, including thinking."""
+    cache_read: str
+    """Input tokens read from the provider's cache."""
+    cache_write: str
+    """Input tokens written to the provider's cache."""
+
+
+class LongPromptPrice(RatesAnswer):
+    """The prices of a call whose prompt is longer than `above_tokens`. They apply to all its tokens."""
+
+    above_tokens: int
+    """The number of prompt tokens, cached tokens included, above which these prices apply."""
+
+
+class PriceAnswer(RatesAnswer):
+    """The current prices of a model."""
+
+    long_prompt: LongPromptPrice | None
+    """The prices of long prompts. Null if all prompts have the same prices."""
+
+
+class ModelAnswer(StrictModel):
+    """A model that the caller may use."""
+
+    id: str
+    """The value of `model` in a chat request or an agent."""
+    object: Literal["model"] = "model"
+    """Always `model`."""
+    created: int
+    """When the model was first offered, in seconds since 1970."""
+    owned_by: str
+    """The vendor, the same as `provider`."""
+    provider: str
+    """The value of `provider` in a chat request or an agent."""
+    display_name: str
+    """The name of the model for people."""
+    size: Literal["small", "medium", "large"]
+    """The size class, which determines the plans that include the model."""
+    context_tokens: int
+    """Maximum number of tokens of a prompt together with its answer."""
+    max_output_tokens: int
+    """Maximum number of tokens of an answer."""
+    accepts_images: bool
+    """Whether messages may contain images."""
+    accepts_temperature: bool
+    """Whether an agent with this model may set a `temperature`."""
+    price: PriceAnswer
+    """The current prices."""
+
+
+class ModelList(StrictModel):
+    """The models that the caller may use. The list is complete and is not paged."""
+
+    object: Literal["list"] = "list"
+    """Always `list`."""
+    data: list[ModelAnswer]
+    """The models, by vendor and size."""
+
+
+@router.get("/v1/models")
+def list_models(tenant: TenantDep, runtime: RuntimeDep) -> ModelList:
+    """List the models that the caller may use.
+
+    The plan of the tenant includes them by size, and the tenant's policies allow the caller to use `model:{id}`. A
+    credential without the scope `chat` or `jobs:write` may use none, unless a policy of the tenant allows it.
+    """
+    guard, now = open_guard(runtime, tenant), runtime.clock()
+    included = [model for model in MODELS.values() if model.size in PLANS[tenant.plan].models]
+    return ModelList(data=[_render(model, now) for model in included if guard.evaluate(f"model:{model.id}").allowed])
+
+
+def _render(model: ModelInfo, now: datetime) -> ModelAnswer:
+    return ModelAnswer(
+        id=model.id,
+        created=int(released_at(model.id).timestamp()),
+        owned_by=model.vendor,
+        provider=model.vendor,
+        display_name=model.display_name,
+        size=model.size,
+        context_tokens=model.context_tokens,
+        max_output_tokens=model.output_tokens_max,
+        accepts_images=model.accepts_images,
+        accepts_temperature=model.accepts_temperature,
+        price=_render_price(find_price(model.id, now)),
+    )
+
+
+def _render_price(price: Price) -> PriceAnswer:
+    long = None
+    if price.long_prompt_tokens is not None and price.long_rates is not None:
+        long = LongPromptPrice(above_tokens=price.long_prompt_tokens, **_render_rates(price.long_rates))
+    return PriceAnswer(**_render_rates(price.rates), long_prompt=long)
+
+
+def _render_rates(rates: Rates) -> dict[str, str]:
+    return {name: str(getattr(rates, name)) for name in RatesAnswer.model_fields}
