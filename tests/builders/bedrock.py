@@ -9,8 +9,7 @@ from dataclasses import replace
 
 import httpx2
 from anthropic.lib.bedrock import AnthropicBedrock
-from atrium.llm.anthropic.channel import bedrock_channel
-from atrium.llm.anthropic.provider import AnthropicProvider
+from atrium.llm.anthropic.provider import AnthropicProvider, bedrock_channel
 
 from tests.builders.upstream import Event
 

@@ -8,11 +8,10 @@ from typing import Any
 import httpx2
 import pytest
 from atrium.kernel.errors import ModelFailed
+from atrium.llm.connection import make_http_client
 from atrium.llm.model import Completed, ModelEvent, ModelRequest
-from atrium.llm.openai.channel import Channel
-from atrium.llm.openai.provider import OpenAIProvider
+from atrium.llm.openai.provider import Channel, OpenAIProvider
 from atrium.llm.retries import RetryPolicy
-from atrium.llm.transport import make_http_client
 from openai import DefaultHttpxClient, OpenAI
 
 from tests.builders.upstream import HELLO as ASK

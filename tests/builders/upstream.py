@@ -9,11 +9,10 @@ import httpx2
 import pytest
 from anthropic import Anthropic, DefaultHttpxClient
 from atrium.kernel.errors import ModelFailed
-from atrium.llm.anthropic.channel import Channel
-from atrium.llm.anthropic.provider import AnthropicProvider
+from atrium.llm.anthropic.provider import AnthropicProvider, Channel
+from atrium.llm.connection import make_http_client
 from atrium.llm.model import Completed, ModelEvent, ModelMessage, ModelRequest, Text
 from atrium.llm.retries import RetryPolicy
-from atrium.llm.transport import make_http_client
 
 from infra.local.model_server.protocol import ApiError
 from infra.local.model_server.request import Caller, MessagesRequest, read_prompt

@@ -9,8 +9,7 @@ from multiprocessing import get_context
 
 from atrium.kernel.clock import read_clock
 from atrium.kernel.errors import AtriumError, CircuitOpen
-from atrium.llm.anthropic.channel import direct_channel
-from atrium.llm.anthropic.provider import AnthropicProvider
+from atrium.llm.anthropic.provider import AnthropicProvider, direct_channel
 from atrium.llm.model import ModelMessage, ModelRequest, Text
 from atrium.llm.resilience import OPEN_SECONDS, OUTAGES_MAX, TRIALS_MAX, CircuitBreaker, ResilientProvider
 from atrium.storage.table import PhysicalTable, PlatformTable

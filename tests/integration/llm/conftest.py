@@ -4,8 +4,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from atrium.llm.anthropic.channel import direct_channel
-from atrium.llm.anthropic.provider import AnthropicProvider
+from atrium.llm.anthropic.provider import AnthropicProvider, direct_channel
 from atrium.llm.retries import RetryPolicy
 
 from infra.local.model_server import ModelServer, running

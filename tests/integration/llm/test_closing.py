@@ -6,8 +6,7 @@ import time
 import tracemalloc
 
 import pytest
-from atrium.llm.anthropic.channel import direct_channel
-from atrium.llm.anthropic.provider import AnthropicProvider
+from atrium.llm.anthropic.provider import AnthropicProvider, direct_channel
 from atrium.llm.model import Completed, ModelEvent, TextDelta
 from atrium.llm.retries import RetryPolicy
 

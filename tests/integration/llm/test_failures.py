@@ -4,8 +4,7 @@ import time
 
 import pytest
 from atrium.kernel.errors import ModelFailed, ModelTimeout
-from atrium.llm.anthropic.channel import direct_channel
-from atrium.llm.anthropic.provider import AnthropicProvider
+from atrium.llm.anthropic.provider import AnthropicProvider, direct_channel
 from atrium.llm.model import ModelEvent, ModelMessage, Text, Usage
 from atrium.llm.retries import RetryPolicy
 

@@ -10,8 +10,8 @@ import httpx2
 import pytest
 from atrium.kernel.errors import ModelFailed
 from atrium.llm.answer import ANSWER_BYTES_MAX, BLOCKS_MAX
+from atrium.llm.connection import ERROR_BYTES_MAX
 from atrium.llm.model import Text, TextDelta
-from atrium.llm.transport import ERROR_BYTES_MAX
 
 from tests.builders.upstream import (
     HELLO,

@@ -8,6 +8,7 @@ import httpx2
 import pytest
 from atrium.kernel.errors import ModelFailed, ModelTimeout, ProviderUnsupported
 from atrium.llm.answer import ANSWER_BYTES_MAX
+from atrium.llm.connection import ERROR_BYTES_MAX
 from atrium.llm.model import (
     UNSIGNED,
     Completed,
@@ -21,7 +22,6 @@ from atrium.llm.model import (
 )
 from atrium.llm.normalise import BAD_NAME, NOT_AN_OBJECT, NOT_FINITE, NOT_JSON
 from atrium.llm.tokens import estimate_prompt_tokens
-from atrium.llm.transport import ERROR_BYTES_MAX
 
 from tests.builders.chunks import (
     DONE,

@@ -9,7 +9,7 @@ from dataclasses import replace
 import httpx2
 import pytest
 from atrium.kernel.errors import ModelFailed, ProviderUnsupported, Unavailable, ValidationFailed
-from atrium.llm.anthropic.channel import DirectClient
+from atrium.llm.anthropic.provider import DirectClient
 from atrium.llm.catalogue import MODELS, ModelInfo
 from atrium.llm.model import Completed, ModelProvider, Text, TextDelta, Usage
 from atrium.llm.registry import FACTORIES, Providers

@@ -50,8 +50,7 @@ class Providers:
 
 
 def _anthropic(providers: Providers, vendor: str) -> ModelProvider:
-    from atrium.llm.anthropic.channel import bedrock_channel, direct_channel
-    from atrium.llm.anthropic.provider import AnthropicProvider
+    from atrium.llm.anthropic.provider import AnthropicProvider, bedrock_channel, direct_channel
 
     if providers.settings.model_provider == "bedrock":
         return AnthropicProvider(bedrock_channel(providers.settings.bedrock_geography))
@@ -59,8 +58,7 @@ def _anthropic(providers: Providers, vendor: str) -> ModelProvider:
 
 
 def _chat_completions(providers: Providers, vendor: str) -> ModelProvider:
-    from atrium.llm.openai.channel import direct_channel
-    from atrium.llm.openai.provider import OpenAIProvider
+    from atrium.llm.openai.provider import OpenAIProvider, direct_channel
 
     return OpenAIProvider(direct_channel(vendor, providers.base_url(vendor), partial(providers.api_key, vendor)))
 

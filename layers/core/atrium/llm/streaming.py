@@ -16,11 +16,10 @@ import httpx2
 from atrium.kernel.errors import ModelTimeout
 from atrium.llm.answer import AnswerBroken, AnswerBuilder
 from atrium.llm.catalogue import ModelInfo, check_request
-from atrium.llm.connection import CONNECT_SECONDS, CancellableConnection
+from atrium.llm.connection import CONNECT_SECONDS, CancellableConnection, connection_of_call
 from atrium.llm.failures import OUTAGE_SILENCE_SECONDS, ProviderFailure
 from atrium.llm.model import Completed, ModelEvent, ModelRequest, Usage
 from atrium.llm.retries import RetryPolicy, pause_before_retry
-from atrium.llm.transport import connection_of_call
 
 # Not `random.random`: processes restored from the same snapshot would draw the same pauses.
 draw_jitter = random.SystemRandom().random

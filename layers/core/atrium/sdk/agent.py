@@ -218,8 +218,7 @@ def _has_results(message: ModelMessage) -> bool:
 
 def anthropic_provider(api_key: str, *, base_url: str = "") -> ModelProvider:
     """Return the provider of Claude models. `base_url` selects another server with Anthropic's interface."""
-    from atrium.llm.anthropic.channel import direct_channel
-    from atrium.llm.anthropic.provider import AnthropicProvider
+    from atrium.llm.anthropic.provider import AnthropicProvider, direct_channel
 
     return AnthropicProvider(direct_channel(base_url, lambda: api_key))
 

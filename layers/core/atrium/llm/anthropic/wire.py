@@ -17,9 +17,8 @@ Events, blocks and deltas of unknown types are ignored, as the API requires. A f
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-from atrium.llm.answer import AnswerBuilder, BlockKind
+from atrium.llm.answer import AnswerBuilder, BlockKind, read_index, read_object, read_text
 from atrium.llm.content import ImageType
-from atrium.llm.fields import read_index, read_object, read_text
 from atrium.llm.model import (
     UNSIGNED,
     Block,

@@ -1,25 +1,128 @@
-"""The `ModelProvider` for OpenAI-compatible APIs: its requests and its stream of events.
+"""The `ModelProvider` for OpenAI-compatible APIs: its channels, requests and failures.
 
-The vendors do not count the tokens of a prompt in advance.
+The SDK's retries are disabled; only `llm.retries` applies. OpenAI describes an error with `type` and `code`
+(platform.openai.com/docs/guides/error-codes), Zhipu with a number as `code` (docs.z.ai/api-reference/api-code). The
+vendors do not count the tokens of a prompt in advance.
 """
 
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
 import openai
+from openai import OpenAI
 from openai._streaming import ServerSentEvent
 
 from atrium.kernel.errors import ProviderUnsupported
 from atrium.llm.answer import AnswerBroken
 from atrium.llm.catalogue import ModelInfo
-from atrium.llm.failures import ProviderFailure
+from atrium.llm.connection import ConnectionCancelled, make_http_client
+from atrium.llm.failures import ProviderFailure, read_advice, read_retry_after, read_word
 from atrium.llm.model import ModelRequest
-from atrium.llm.openai.channel import FAILURES, OVERFLOW_TYPES, Channel, StreamError, describe
-from atrium.llm.openai.wire import DIALECTS, DONE, reader_for, request_params
+from atrium.llm.openai.wire import DIALECTS, DONE, StreamError, reader_for, request_params
 from atrium.llm.retries import RetryPolicy
 from atrium.llm.streaming import EventReader, StreamingProvider, bounded, draw_jitter
+
+API_URLS: Mapping[str, str] = {"openai": "https://api.openai.com/v1", "zhipu": "https://api.z.ai/api/paas/v4"}
+OVERFLOW_TYPES = frozenset({"context_length_exceeded", "1261"})
+"""The codes of a prompt that exceeds the context window."""
+_PERMANENT_TYPES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "1112", "1113", "1121"})
+"""The codes of a blocked account or an exhausted balance, which have the status 429 but do not end by waiting."""
+_TYPES: Mapping[str, str] = {
+    "server_error": "api_error",
+    "internal_server_error": "api_error",
+    "network_error": "api_error",
+    "500": "api_error",
+    "1234": "api_error",
+    "overloaded": "overloaded_error",
+    "engine_overloaded": "overloaded_error",
+    "server_is_overloaded": "overloaded_error",
+    "1305": "overloaded_error",
+    "1312": "overloaded_error",
+    "rate_limit_exceeded": "rate_limit_error",
+    "1302": "rate_limit_error",
+    "1303": "rate_limit_error",
+    "timeout": "timeout_error",
+}
+"""The failure types of `llm.failures` by the codes and types that the providers send."""
+
+
+FAILURES = (openai.OpenAIError, httpx2.HTTPError, AnswerBroken, ConnectionCancelled, StreamError)
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A channel to one vendor. `client` returns the current client."""
+
+    name: str
+    client: Callable[[], OpenAI]
+
+
+class KeyedClient:
+    """Creates the client for the current API key, and a new client after the API key was rotated."""
+
+    def __init__(self, base_url: str, api_key: Callable[[], str]) -> None:
+        self._base_url, self._api_key = base_url, api_key
+        self._lock = threading.Lock()
+        self._http = make_http_client(openai.DefaultHttpxClient)
+        self._client: OpenAI | None = None
+
+    def __call__(self) -> OpenAI:
+        key = self._api_key()
+        with self._lock:
+            if self._client is None or self._client.api_key != key:
+                self._client = OpenAI(api_key=key, base_url=self._base_url, max_retries=0, http_client=self._http)
+            return self._client
+
+
+def direct_channel(vendor: str, base_url: str, api_key: Callable[[], str]) -> Channel:
+    """Return the channel to a base URL, or to the vendor's API if it is empty. `api_key` is called for each model
+    call.
+    """
+    return Channel(vendor, KeyedClient(base_url or API_URLS[vendor], api_key))
+
+
+def describe(error: Exception, response: httpx2.Response | None = None) -> ProviderFailure:
+    """Return the description of an exception from `FAILURES`. `response` is the response that had started before the
+    exception, if there was one.
+    """
+    if isinstance(error, openai.APIStatusError):
+        response = error.response
+    headers = response.headers if response is not None else httpx2.Headers()
+    request_id = read_word(headers.get("x-request-id", ""))
+    match error:
+        case openai.APIStatusError():
+            kind = read_type(error.code, error.type)
+            return ProviderFailure(
+                type=kind or "unknown_error",
+                status=error.status_code,
+                request_id=request_id,
+                retry_after_seconds=read_retry_after(headers, datetime.now(UTC)),
+                advice=False if kind in _PERMANENT_TYPES else read_advice(headers),
+                cause=error,
+            )
+        case StreamError():
+            kind = read_type(*error.sent) or "unknown_error"
+            status = response.status_code if response is not None else None
+            return ProviderFailure(kind, status, request_id, cause=error)
+        case openai.APIConnectionError() | httpx2.TransportError() | ConnectionCancelled():
+            return ProviderFailure("connection_error", request_id=request_id, cause=error)
+        case AnswerBroken():
+            return ProviderFailure("broken_answer", request_id=request_id, reason=str(error), cause=error)
+        case httpx2.HTTPError():
+            return ProviderFailure("broken_answer", request_id=request_id, reason=type(error).__name__, cause=error)
+        case _:
+            return ProviderFailure(type(error).__name__, request_id=request_id, advice=False, cause=error)
+
+
+def read_type(*sent: object) -> str:
+    """Return the failure type for the code and type of an error. Return "" if neither is a short identifier."""
+    words = [word for word in (read_word(str(each) if isinstance(each, int) else each) for each in sent) if word]
+    known = next((_TYPES[word] for word in words if word in _TYPES), None)
+    return known or next(iter(words), "")
 
 
 class RawChunks(openai.Stream[object]):

@@ -22,8 +22,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Literal
 
-from atrium.llm.answer import AnswerBuilder
-from atrium.llm.fields import read_index, read_list, read_object, read_text
+from atrium.llm.answer import AnswerBuilder, read_index, read_list, read_object, read_text
 from atrium.llm.model import (
     UNSIGNED,
     Block,
@@ -39,7 +38,6 @@ from atrium.llm.model import (
     ToolUse,
     turn_start,
 )
-from atrium.llm.openai.channel import StreamError
 from atrium.llm.tokens import read_figure
 
 DONE = object()
@@ -57,6 +55,14 @@ _REASONS: dict[str, StopReason] = {
     "sensitive": "refusal",
     "model_context_window_exceeded": "context_overflow",
 }
+
+
+class StreamError(Exception):
+    """The provider reported an error in a stream. `sent` are its code and type."""
+
+    def __init__(self, *sent: object) -> None:
+        super().__init__("an error in the stream")
+        self.sent = sent
 
 
 @dataclass(frozen=True, slots=True)
