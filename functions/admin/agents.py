@@ -40,7 +40,7 @@ class AgentFields(StrictModel):
     description: OrNone[Annotated[str, Field(max_length=1_000)]] = None
     """Purpose of the agent, at most 1,000 characters. Null or absent: no description."""
     provider: OrNone[Annotated[str, Field(max_length=64)]] = None
-    """Model provider, such as `anthropic`. Null or absent: the provider of `model`."""
+    """`anthropic`, `openai` or `zhipu`; must be the provider of `model`. Null or absent: the provider of `model`."""
     system_prompt: OrNone[Annotated[str, Field(max_length=50_000)]] = None
     """System prompt, sent before the conversation, at most 50,000 characters. Null or absent: no system prompt."""
     tools: Annotated[list[ToolName], Field(max_length=100)] = Field(default_factory=list)

@@ -97,7 +97,7 @@ class ChatBody(StrictModel):
     agent_id: Annotated[str, Field(max_length=64)] | None = None
     """Id of the agent that answers. Null or absent: the session's agent, or the tenant's default agent."""
     provider: OrNone[Annotated[str, Field(max_length=64)]] = None
-    """Model provider, such as `anthropic`. Null or absent: the agent's provider, or the provider of `model`."""
+    """`anthropic`, `openai` or `zhipu`; must be the model's provider. Null or absent: the model's provider."""
     model: OrNone[Annotated[str, Field(max_length=128)]] = None
     """Id of the model, at most 128 characters. The plan must include the model. Null or absent: the agent's model."""
     tenant_id: Annotated[str, Field(max_length=64)] | None = None

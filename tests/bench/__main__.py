@@ -26,6 +26,7 @@ from tests.bench.aggregates import measure_aggregates
 from tests.bench.authorizer import measure_import, measure_policy
 from tests.bench.goals import check_goals
 from tests.bench.measuring import production_table
+from tests.bench.providers import measure_providers
 from tests.bench.reservations import MESSAGES, measure_reservations
 from tests.bench.scattered import measure_scattered
 from tests.bench.sessions import measure_sessions
@@ -35,7 +36,7 @@ from tests.bench.whole import measure_turn
 
 SECONDS_MAX = 300
 ROUNDS = 5
-TABLES = ("admission", "turn", "session", "slots", "aggregates", "scattered")
+TABLES = ("admission", "turn", "session", "slots", "aggregates", "scattered", "providers")
 LISTS = ("http", "reserved_to_used", "authorizer", "policy")
 
 type Figures = Mapping[str, Any]
@@ -89,6 +90,7 @@ def _measure_table(found: dict[str, Any]) -> None:
         found["session"] = measure_sessions(physical, baseline)
         found["aggregates"] = measure_aggregates(physical)
     found["authorizer"] = measure_import()
+    found["providers"] = measure_providers()
 
 
 @contextmanager

@@ -18,12 +18,13 @@ POLICIES = 50
 
 def measure_import() -> dict[str, float]:
     """Return the median times in ms to start the interpreter and to import the authorizer in a new process."""
-    bare = statistics.median(_run("pass") for _ in range(IMPORTS))
-    whole = statistics.median(_run("import functions.authorizer.app") for _ in range(IMPORTS))
+    bare = statistics.median(seconds_of("pass") for _ in range(IMPORTS))
+    whole = statistics.median(seconds_of("import functions.authorizer.app") for _ in range(IMPORTS))
     return {"interpreter_ms": round(bare * 1000, 1), "import_ms": round((whole - bare) * 1000, 1)}
 
 
-def _run(code: str) -> float:
+def seconds_of(code: str) -> float:
+    """Return the time to run Python code in a new process."""
     began = time.perf_counter()
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
     return time.perf_counter() - began
