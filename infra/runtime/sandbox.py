@@ -53,7 +53,8 @@ def own_sandbox(template: Document, *, aws_port: int = 0, model_port: int = 0) -
         ids = {logical_id: found["Ref"] for logical_id, found in attributes.items()}
         _fill_and_seed(endpoint, ids)
         functions = read_functions(Resolver(template, {}, attributes))
-        yield Sandbox(functions, {"AWS_ENDPOINT_URL": endpoint.url, "ANTHROPIC_BASE_URL": model.url})
+        chat = {"OPENAI_BASE_URL": f"{model.url}/v1", "ZHIPU_BASE_URL": f"{model.url}/v1"}
+        yield Sandbox(functions, {"AWS_ENDPOINT_URL": endpoint.url, "ANTHROPIC_BASE_URL": model.url, **chat})
 
 
 def stack_sandbox(template: Document) -> Sandbox | None:
