@@ -124,7 +124,9 @@ def test_reports_a_denied_tool_to_the_model(api_env: ApiEnv) -> None:
     events = stream(api_env.chat_as(versioned(api_env.version())), message)
     [result] = [event.data for event in events if event.event == "tool_result"]
     assert result["is_error"] is True
-    assert result["result"] == "A policy of the tenant does not allow the tool calculator."
+    assert result["result"] == (
+        "The tenant's policies do not allow the tool calculator: the permission `execute` is missing."
+    )
     assert events[-1].event == "final"
     [event] = api_env.events("policy.deny")
     assert event.details["resource"] == "tool:calculator"

@@ -162,7 +162,19 @@ def test_the_cache_is_bounded_and_correct() -> None:
     assert len(compiled._matches) == MATCHES_MAX
 
 
-@pytest.mark.parametrize("action", ["read", "delete"])
-def test_built_in_policies_of_scopes_allow_only_execute(action: str) -> None:
-    assert not decide(action=action).allowed
-    assert decide(action=action, subject=SUBJECT | {"scope:admin"}).matched == ("builtin:admin",)
+@pytest.mark.parametrize(
+    ("resource", "action", "allowed"),
+    [
+        ("tool:any", "read", True),
+        ("tool:any", "write", True),
+        ("tool:any", "admin", False),
+        ("tool:any", "delete", False),
+        ("route:GET /v1/sessions", "read", False),
+    ],
+)
+def test_built_in_policies_of_scopes_allow_execute_and_the_permissions_of_tools(
+    resource: str, action: str, allowed: bool
+) -> None:
+    subject = SUBJECT | {"scope:chat", "scope:sessions:read"}
+    assert decide(resource=resource, action=action, subject=subject).allowed is allowed
+    assert decide(resource=resource, action=action, subject=SUBJECT | {"scope:admin"}).allowed

@@ -1,21 +1,24 @@
 """Tools under policies: the check before a call, the result for the model, and the audit event after it."""
 
+from dataclasses import replace
+
 import pytest
 from atrium.kernel.errors import Unavailable
 from atrium.kernel.ids import RunId
 from atrium.llm.model import Text
 from atrium.policy.conditions import Conditions
 from atrium.storage.table import PhysicalTable
+from atrium.tenants.context import Principal
 from atrium.tenants.model import ScreeningMode
 from atrium.tools.done import DONE
-from atrium.tools.model import Tool
+from atrium.tools.model import Tool, ToolPermission
 from atrium.tools.registry import GuardedTools, ToolAnswer
 from pydantic import BaseModel
 
 from tests.builders.images import image
 from tests.builders.loops import tool_context
 from tests.builders.refusals import refusing
-from tests.unit.policy.policy_env import ANN, TENANT, USER, PolicyEnv
+from tests.unit.policy.policy_env import ADMIN, ANN, TENANT, USER, VIEWER, PolicyEnv
 
 SESSION = "ses_01k6r5m2x8f3v9q4w7t1y0z5ab"
 RUN = RunId("run_01k6r5m2x8f3v9q4w7t1y0z5ac" + SESSION[4:])
@@ -81,11 +84,41 @@ def test_audits_and_screens_the_text_of_a_result_with_images(policy_env: PolicyE
 def test_reports_a_denied_tool_to_the_model(policy_env: PolicyEnv) -> None:
     made = policy_env.create(effect="deny", resources=("tool:calc*",))
     answer = call(policy_env, "calculator", expression="1")
-    assert answer == ToolAnswer("A policy of the tenant does not allow the tool calculator.", is_error=True)
+    text = "The tenant's policies do not allow the tool calculator: the permission `execute` is missing."
+    assert answer == ToolAnswer(text, is_error=True)
     assert policy_env.events("tool.call") == []
     [event] = policy_env.events("policy.deny")
     assert (event.session_id, event.details["resource"]) == (SESSION, "tool:calculator")
     assert event.details["matched"] == [made.id, "builtin:chat", "builtin:jobs:write"]
+
+
+@pytest.mark.parametrize(
+    ("permission", "principal", "missing"),
+    [
+        ("read", USER, ""),
+        ("execute", USER, ""),
+        ("write", USER, ""),
+        ("admin", USER, "admin"),
+        ("admin", ADMIN, ""),
+        ("write", VIEWER, "execute"),
+    ],
+)
+def test_a_tool_needs_its_permission(
+    policy_env: PolicyEnv, permission: ToolPermission, principal: Principal, missing: str
+) -> None:
+    tools = GuardedTools(policy_env.guard(principal), [replace(ECHO, permission=permission)])
+    answer = tools.call("echo", {"text": "done"}, tool_context(policy_env.clock, tenant=TENANT, run_id=RUN))
+    refusal = f"The tenant's policies do not allow the tool echo: the permission `{missing}` is missing."
+    assert answer.content == (refusal if missing else "done")
+    assert [event.details["action"] for event in policy_env.events("policy.deny")] == [missing] * bool(missing)
+
+
+def test_a_policy_can_deny_only_tools_that_write(policy_env: PolicyEnv) -> None:
+    policy_env.create(effect="deny", actions=("write",), resources=("tool:*",))
+    tools = GuardedTools(policy_env.guard(), [ECHO, replace(ECHO, name="save", permission="write")])
+    context = tool_context(policy_env.clock, tenant=TENANT, run_id=RUN)
+    assert not tools.call("echo", {"text": "t"}, context).is_error
+    assert "the permission `write` is missing" in tools.call("save", {"text": "t"}, context).text
 
 
 @pytest.mark.parametrize(

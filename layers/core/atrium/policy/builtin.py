@@ -32,8 +32,12 @@ _BY_SCOPE: dict[Scope, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+_ACTIONS = {"chat": (EXECUTE, "read", "write"), "jobs:write": (EXECUTE, "read", "write"), "admin": ("*",)}
+"""The actions of a scope on its resources, if they are not only `execute`. `read` and `write` are used for tools."""
+
+
 def _policy(name: str, principal: str, resources: tuple[str, ...]) -> Policy:
-    actions = ("*",) if name == "admin" else (EXECUTE,)
+    actions = _ACTIONS.get(name, (EXECUTE,))
     return Policy(
         PolicyId(f"builtin:{name}"), f"built-in: {name}", "allow", (principal,), actions, resources, _SINCE, _SINCE
     )

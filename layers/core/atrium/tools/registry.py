@@ -19,6 +19,7 @@ from atrium.kernel.ids import session_of
 from atrium.llm.content import OMITTED_BECAUSE, encode_result, omit_images, size_of, text_of
 from atrium.llm.model import Image, ResultContent, Text, ToolSchema
 from atrium.policy.guard import PolicyGuard
+from atrium.policy.model import EXECUTE
 from atrium.tools.calculator import CALCULATOR
 from atrium.tools.clock import CURRENT_TIME
 from atrium.tools.done import DONE
@@ -33,6 +34,7 @@ MESSAGE_IMAGE_BYTES_MAX = 3_000_000
 _NAME_SHOWN = 100
 _SCHEMAS_MAX = 256
 AMOUNT = "amount"
+_DENIED = "The tenant's policies do not allow the tool {}: the permission `{}` is missing."
 _WITHHELD = "The result was withheld because it looks like a prompt injection ({})."
 
 
@@ -207,8 +209,9 @@ class GuardedTools(ToolRegistry):
         if name not in self.names or name == DONE.name:
             return super().call(name, arguments, context)
         session_id, amount = session_of(context.run_id), amount_of(arguments)
-        if not self._guard.check_permission(f"tool:{name}", amount=amount, session_id=session_id):
-            return ToolAnswer(f"A policy of the tenant does not allow the tool {name}.", is_error=True)
+        for action in required_actions(self._tools[name]):
+            if not self._guard.check_permission(f"tool:{name}", action, amount=amount, session_id=session_id):
+                return ToolAnswer(_DENIED.format(name, action), is_error=True)
         began = time.monotonic()
         answer = super().call(name, arguments, context)
         seconds = time.monotonic() - began
@@ -224,6 +227,11 @@ class GuardedTools(ToolRegistry):
         )
         signals = self._guard.screen(answer.text, f"tool:{name}", session_id=session_id, end_user=context.end_user)
         return ToolAnswer(_WITHHELD.format(", ".join(signals)), is_error=True) if signals else answer
+
+
+def required_actions(tool: Tool[Any]) -> tuple[str, ...]:
+    """Return the actions that the policies must allow on a tool: `execute`, and its permission `write` or `admin`."""
+    return (EXECUTE, tool.permission) if tool.permission in ("write", "admin") else (EXECUTE,)
 
 
 def amount_of(arguments: Mapping[str, Any]) -> Decimal | None:
