@@ -27,7 +27,7 @@ ABSENT: dict[str, list[str]] = {
 }  # fmt: skip
 UNMATCHED: dict[str, list[str]] = {
     "principals": ["user:ann*", "key:usr_*", "client:x*", "role:own*", "scope:*:delete", "tenant:ten_9*"],
-    "resources": ["route:GET /v2/*", "route:FETCH *", "tool:transfer_*", "model:gpt-*"],
+    "resources": ["route:GET /v2/*", "route:FETCH *", "tool:transfer_*", "model:acme-*"],
 }
 
 
