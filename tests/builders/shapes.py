@@ -57,6 +57,7 @@ TENANTS: dict[str, Sample] = {
     "keys.events": one(keys.events(RUN, 2), batch="x"),
     "keys.step": one(keys.step(RUN, 1), step="x"),
     "keys.approval": one(keys.approval(RUN, "call_1"), decision="x"),
+    "keys.file": one(keys.file("notes/todo.txt"), content_id=f"fil_{ULID}"),
     "keys.idempotency": one(keys.idempotency("hash")),
     "keys.audit_day": one(Key(keys.audit_day(DAY.date()), "2026-11-20T00:00:00Z#evt_1")),
     "keys.family": one(keys.family(FamilyId(f"fam_{ULID}")), **listed(gsi1=keys.issued())),

@@ -25,6 +25,7 @@ for the authorizer's cache, expiring leases, and delays of indexes and streams.
 ERASERS: dict[str, Eraser] = {
     "root": erasers.erase_root,
     "issued": erasers.erase_issued,
+    "files": eraser_of(keys.FILES),
     "idempotency": eraser_of(keys.IDEMPOTENCY),
     "oauth_states": eraser_of(keys.OAUTH_STATES),
     "sessions": erasers.eraser_of_sessions(keys.all_sessions()),

@@ -20,6 +20,7 @@ AuditEventId = NewType("AuditEventId", str)
 IdentityProviderId = NewType("IdentityProviderId", str)
 FamilyId = NewType("FamilyId", str)
 ClientId = NewType("ClientId", str)
+FileContentId = NewType("FileContentId", str)
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
@@ -109,6 +110,10 @@ def tenant_of_client(client_id: ClientId) -> TenantId:
 
 def mint_family_id(now: datetime) -> FamilyId:
     return FamilyId(_mint("fam", now))
+
+
+def mint_file_content_id(now: datetime) -> FileContentId:
+    return FileContentId(_mint("fil", now))
 
 
 def derive_audit_event_id(at: datetime, seed: bytes) -> AuditEventId:

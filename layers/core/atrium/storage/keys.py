@@ -7,7 +7,7 @@ partition. `·` means the prefix without a suffix.
     partition              sort                        item, and the code that reads it
     TENANT#<id>, of a tenant
     ·                      TENANT                      tenant, settings, config_version (authorizer, every call)
-    ·                      COUNTS                      numbers of users, active admins and agents
+    ·                      COUNTS                      numbers of users, active admins, agents and files
     ·                      KEY#<key>                   API key (authorizer: one batch with TENANT) · list
     ·                      USER#<usr>                  user (authorizer: one batch with TENANT) · list
     ·                      EMAIL#<email>               marker: unique email -> user      login: email across tenants
@@ -31,6 +31,7 @@ partition. `·` means the prefix without a suffix.
     RUN#<run>              STEP#<n>                    a recorded step, seven days · APPROVAL#<call>: a decision
     FOLLOWERS              FOLLOWERS                   connections that follow a run's events: follower -> end of its lease
     OAUTH_STATES           <hash>                      marker: the state of this flow was used
+    FILES                  <path>                      a file: size, type, name of its blob (atrium.files)
     IDEMPOTENCY            <hash>                      a saved response, 24 h
     LEDGER#<yyyy-mm>       <run>                       one settled call; rebuild, statements
     USAGE#<yyyy-mm-dd>     <group>#<value>             usage aggregates from the stream: USER# KEY# CLIENT# END_USER# · TOTAL: total,
@@ -72,6 +73,7 @@ ADMISSION_SWEPT = "admission"
 DELETIONS = "DELETIONS"
 OLD_ADMISSIONS = "ADMISSION_OF"
 """The partition of admission items of users, keys and agents in the previous layout. A rebuild deletes these items."""
+FILES = "FILES"
 IDEMPOTENCY = "IDEMPOTENCY"
 OAUTH_STATES = "OAUTH_STATES"
 TOOL_CALLS = "TOOL_CALLS"
@@ -106,7 +108,7 @@ def tenant() -> Key:
 
 
 def counts() -> Key:
-    """Return the key of the item that stores the numbers of a tenant's users and agents."""
+    """Return the key of the item that stores the numbers of a tenant's users, agents and files."""
     return Key("", "COUNTS")
 
 
@@ -141,6 +143,10 @@ def agent_name(name: str) -> Key:
 
 def policy(policy_id: PolicyId) -> Key:
     return Key("", _join("POLICY", policy_id))
+
+
+def file(path: str) -> Key:
+    return Key(FILES, path)
 
 
 def session(session_id: SessionId) -> Key:

@@ -1,4 +1,4 @@
-"""Counts the users and agents of a tenant in one item.
+"""Counts the users, agents and files of a tenant in one item.
 
 The transaction that creates or removes an object also changes the count. The limit is therefore exact for concurrent
 calls, and no list has to be read to count the objects.
@@ -14,7 +14,7 @@ from atrium.storage.table import TenantTable
 from atrium.storage.writes import ANY, Update
 from atrium.tenants.plans import UNLIMITED
 
-type Counted = Literal["users", "agents"]
+type Counted = Literal["users", "agents", "files"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def read_counts(item: Mapping[str, Any] | None) -> Counts:
     return Counts(max(0, found.get("users", 0)), max(0, found.get("agents", 0)))
 
 
-def count_exceeded(table: TenantTable, name: Counted, maximum: int) -> CountExceeded:
+def count_exceeded(table: TenantTable, name: Literal["users", "agents"], maximum: int) -> CountExceeded:
     """Return the error for a count that has reached its maximum. Costs one read, to report the current count."""
     used = getattr(read_counts(table.get(keys.counts())), name)
     return CountExceeded(
