@@ -24,8 +24,8 @@ _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode(
 
 MEANINGS = {
     "chat": "send messages to agents, at your tenant's cost",
-    "sessions:read": "read your conversations",
-    "sessions:write": "create, change and delete your conversations",
+    "sessions:read": "read your conversations and the tenant's files",
+    "sessions:write": "create, change and delete your conversations and the tenant's files",
     "jobs:read": "see your jobs",
     "jobs:write": "start and cancel jobs",
     "agents:read": "see the tenant's agents",

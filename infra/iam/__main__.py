@@ -44,6 +44,7 @@ UNUSED = {
     ("usage", "dynamodb:PutItem", "table"): "the guard of its routes audits denials",
     ("chat", _READ, "secret/model"): _KEY,
     ("jobs", _READ, "secret/model"): _KEY,
+    ("jobs", "dynamodb:DeleteItem", "table"): "the tool file_delete in a resumed run",
     ("jobs", "dynamodb:PutItem", "table"): "creates the state of a model's circuit after its first failure",
     ("identity", _READ, "secret/cursor"): "signs cursors of lists, which the tests read through other functions",
     ("admin", _READ, "secret/pepper"): "digests of new API keys, whose secret the tests have read before",

@@ -8,6 +8,8 @@ from atrium.agent.store import AgentStore
 from atrium.audit.model import Origin
 from atrium.audit.service import AuditService
 from atrium.audit.store import AuditStore
+from atrium.files.model import Content, make_file, read_path
+from atrium.files.store import FileStore
 from atrium.identity.clients.model import Client
 from atrium.identity.clients.secret import digest_secret
 from atrium.identity.clients.store import ClientStore
@@ -73,6 +75,7 @@ def write_objects(table: PhysicalTable, blobs: TenantBlobs, secrets: Secrets) ->
     writer.write_policies()
     writer.write_providers()
     writer.write_sessions()
+    writer.write_files()
 
 
 @dataclass(frozen=True)
@@ -219,6 +222,13 @@ class _Writer:
             )
             SessionStore(self.table).create(session)
         self._write_run(run_id)
+
+    def write_files(self) -> None:
+        for path in (seeds.FILE, seeds.FILE_TO_DELETE):
+            content = Content(b"# Returns\n\nGoods can be returned within 30 days.\n", "text/markdown")
+            file = make_file(read_path(path), content, seeds.ADA, self.now)
+            self.blobs.put(file.reference, content.data, content_type=content.type)
+            FileStore(self.table).put(file, None, ())
 
     def _write_run(self, run_id: RunId) -> None:
         """Write a finished turn, with the items that `POST /v1/chat` writes if the model calls no tools."""

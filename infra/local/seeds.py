@@ -44,6 +44,9 @@ SESSION_TO_DELETE: Final = f"ses_{_ulid(42)}"
 RUN: Final = f"run_{_ulid(43)}{_ulid(41)}"
 """The run of the session's only turn, which has ended."""
 
+FILE: Final = "guides/returns.md"
+FILE_TO_DELETE: Final = "guides/old.md"
+
 CLIENT: Final = f"cli_{_ulid(51)}{_ulid(1)}"
 CLIENT_SECRET: Final = "atr_cs_localStackOnlyThisIsNoRealSecret0123456"
 """The secret of `CLIENT`."""

@@ -70,6 +70,9 @@ EXAMPLES = {
     "createSession": Example({"title": "Trip to Lisbon", "end_user": "customer-42", "metadata": {"ticket": "T-1001"}}),
     "updateSession": Example({"title": "Mental arithmetic"}),
     "deleteSession": Example(parameters={"session_id": seeds.SESSION_TO_DELETE}),
+    "writeFile": Example({"path": "notes/todo.txt", "content": "Answer the customer.\n"}),
+    "readFile": Example(parameters={"path": seeds.FILE}),
+    "deleteFile": Example(parameters={"path": seeds.FILE_TO_DELETE}),
     "createAgent": Example(
         {"name": "translator", "model": DEFAULT_MODEL, "system_prompt": "Translate what the user writes into English."}
     ),

@@ -23,6 +23,7 @@ TAGS = {
     "models": "Models that the caller may use, with limits and prices.",
     "runs": "The record of a turn: status, events, result.",
     "sessions": "Conversations and their messages.",
+    "files": "Files of the tenant, which its programs and the tools of its agents share.",
     "agents": "Agents: model, prompt, tools and limits.",
     "identity": "The caller's identity, and the public keys of access tokens.",
     "users": "Users of the tenant: invite, update, suspend, delete.",

@@ -27,14 +27,13 @@ class Request:
 
 def fill(world: World, route: Route, caller: Caller, reference: Reference | None = None, value: str = "") -> Request:
     """Return a valid request of the caller. If a reference is given, its location contains `value`."""
-    path = route.path
+    path, query, body = route.path, dict(QUERIES.get(route.name, {})), world.body_for(route.name, caller)
     for each in references_of(route):
+        own = value if each == reference else world.thing(each.noun, caller)
         if each.field.place == "path":
-            own = value if each == reference else world.thing(each.noun, caller)
             path = path.replace(f"{{{each.field.name}}}", own)
-    query, body = dict(QUERIES.get(route.name, {})), world.body_for(route.name, caller)
-    if reference is not None and reference.field.place == "query":
-        query[reference.field.name] = value
+        elif each.field.place == "query" and (each == reference or each.field in route.required):
+            query[each.field.name] = own
     if reference is not None and reference.field.place == "body":
         body = _put({} if body is None else body, reference.field.name.split("."), value)
     return Request(path, query, body)

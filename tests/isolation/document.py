@@ -28,12 +28,13 @@ class Field:
 
 @dataclass(frozen=True)
 class Route:
-    """One method of one path."""
+    """One method of one path. `required` contains the query parameters without a default."""
 
     function: str
     method: str
     path: str
     fields: tuple[Field, ...]
+    required: tuple[Field, ...]
     needs_body: bool
     has_key: bool
 
@@ -78,6 +79,9 @@ def _read_route(function: str, document: dict[str, Any], method: str, path: str,
         method=method.upper(),
         path=path,
         fields=tuple(dict.fromkeys(fields)),
+        required=tuple(
+            Field("query", each["name"]) for each in parameters if each["in"] == "query" and each["required"]
+        ),
         needs_body=bool(body.get("required")),
         has_key=any(each["name"].lower() == "idempotency-key" for each in parameters),
     )

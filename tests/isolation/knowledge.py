@@ -45,6 +45,7 @@ BODIES: dict[str, Any] = {
     "PATCH /v1/agents/{agent_id}": {"name": "renamed {n}"},
     "POST /v1/clients": {"name": "client {n}", "type": "confidential", "grant_types": ["client_credentials"]},
     "PATCH /v1/clients/{client_id}": {"name": "renamed {n}"},
+    "POST /v1/files": {"path": "notes/{n}.txt", "content": "note {n}"},
     "POST /v1/identity-providers": {"issuer": "https://login.example/{n}", "audience": "https://atrium.example/{n}"},
     "PATCH /v1/identity-providers/{provider_id}": {"audience": "https://atrium.example/{n}"},
     "POST /v1/keys": {"name": "key {n}"},
@@ -78,6 +79,7 @@ NOUNS: dict[str, Noun] = {
     "agent_id": Noun(create("/v1/agents")),
     "client_id": Noun(create("/v1/clients")),
     "provider_id": Noun(create("/v1/identity-providers")),
+    "file_path": Noun(create("/v1/files", field="path")),
     "key_id": Noun(create("/v1/keys")),
     "policy_id": Noun(create("/v1/policies")),
     "user_id": Noun(create("/v1/users")),
@@ -93,6 +95,7 @@ ACCESS: dict[str, tuple[str, str]] = {
     "/v1/auth/password": (ANYONE, ANYONE),
     "/v1/clients": ("admin", "admin"),
     "/v1/chat": ("chat", "chat"),
+    "/v1/files": ("sessions:read", "sessions:write"),
     "/v1/identity-providers": ("admin", "admin"),
     "/v1/keys": ("admin", "admin"),
     "/v1/limits": (ANYONE, ANYONE),
@@ -131,6 +134,8 @@ QUERIES: dict[str, dict[str, str]] = {
 }
 # In these routes, `client_id` is the id of our client at an identity provider, not of a resource.
 REFERENCES: dict[str, dict[str, str]] = {
+    "GET /v1/files/content": {"path": "file_path"},
+    "DELETE /v1/files": {"path": "file_path"},
     "POST /v1/identity-providers": {"client_id": ""},
     "PATCH /v1/identity-providers/{provider_id}": {"client_id": ""},
 }

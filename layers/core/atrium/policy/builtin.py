@@ -22,8 +22,11 @@ _BY_SCOPE: dict[Scope, tuple[str, ...]] = {
         "route:POST /v1/chat*", "route:POST /v1/messages*", "route:POST /v1/runs/*", "route:* /mcp", "tool:*",
         "model:*", "method:*",
     ),
-    "sessions:read": ("route:GET /v1/sessions*", "route:GET /v1/runs*"),
-    "sessions:write": ("route:POST /v1/sessions*", "route:PATCH /v1/sessions*", "route:DELETE /v1/sessions*"),
+    "sessions:read": ("route:GET /v1/sessions*", "route:GET /v1/runs*", "route:GET /v1/files*"),
+    "sessions:write": (
+        "route:POST /v1/sessions*", "route:PATCH /v1/sessions*", "route:DELETE /v1/sessions*", "route:POST /v1/files*",
+        "route:DELETE /v1/files*",
+    ),
     "jobs:read": ("route:GET /v1/jobs*",),
     "jobs:write": ("route:POST /v1/jobs*", "tool:*", "model:*"),
     "agents:read": ("route:GET /v1/agents*",),

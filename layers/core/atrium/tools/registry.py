@@ -23,12 +23,15 @@ from atrium.policy.model import EXECUTE
 from atrium.tools.calculator import CALCULATOR
 from atrium.tools.clock import CURRENT_TIME
 from atrium.tools.done import DONE
+from atrium.tools.files import FILE_DELETE, FILE_LIST, FILE_READ, FILE_WRITE
 from atrium.tools.model import EffectClass, Tool, ToolContext, ToolRefusal, ToolRetry
 from atrium.tools.output import bound_text, read_output
 from atrium.tools.todo import TODO
 from atrium.tools.web import WEB_FETCH
 
-BUILT_IN: tuple[Tool[Any], ...] = (CALCULATOR, CURRENT_TIME, TODO, WEB_FETCH)
+BUILT_IN: tuple[Tool[Any], ...] = (
+    CALCULATOR, CURRENT_TIME, TODO, WEB_FETCH, FILE_LIST, FILE_READ, FILE_WRITE, FILE_DELETE,
+)  # fmt: skip
 MESSAGE_IMAGE_BYTES_MAX = 3_000_000
 """Maximum size of the images of one message. In base64, they fit into a Lambda response of 6 MB."""
 _NAME_SHOWN = 100
