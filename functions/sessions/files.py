@@ -181,7 +181,7 @@ def read_file(
     )
 
 
-@router.delete("/v1/files", status_code=204, dependencies=_WRITE, responses=problem_responses(404, 409))
+@router.delete("/v1/files", status_code=204, dependencies=_WRITE, responses=problem_responses(404))
 def delete_file(path: PathQuery, tenant: TenantDep, runtime: RuntimeDep) -> None:
     """Delete a file.
 

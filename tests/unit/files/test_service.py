@@ -14,6 +14,7 @@ from atrium.kernel.pagination import PageRequest, read_all
 from atrium.storage import keys
 from atrium.storage.blobs import TenantBlobs
 from atrium.storage.writes import ANY, Put
+from botocore.exceptions import ClientError
 
 from tests.builders.tenant_env import OTHER_OWNER, OTHER_TENANT, OWNER, TENANT, TenantEnv, context_of
 from tests.builders.wires import Kill, Killed, Outage, Send, intercepted, lose_replies
@@ -135,6 +136,37 @@ def test_reads_a_file_that_is_replaced_meanwhile(tenant_env: TenantEnv) -> None:
         assert files.read(PATH)[1] == b"two"
     with tenant_env.intercepted(Before("GetObject", lambda: files.delete(PATH))), pytest.raises(NotFound):
         files.read(PATH)
+
+
+class Contention:
+    """Reject the first transactions, as DynamoDB does if another transaction is writing one of their items."""
+
+    def __init__(self, rejected: int) -> None:
+        self.left = rejected
+
+    def __call__(self, operation: str, _arguments: dict[str, Any], send: Send) -> Any:
+        if operation != "TransactWriteItems" or self.left == 0:
+            return send()
+        self.left -= 1
+        answer: Any = {
+            "Error": {"Code": "TransactionCanceledException"},
+            "CancellationReasons": [{"Code": "None"}, {"Code": "TransactionConflict"}],
+        }
+        raise ClientError(answer, operation)
+
+
+def test_contention_is_retried(tenant_env: TenantEnv) -> None:
+    files = files_of(tenant_env)
+    with tenant_env.intercepted(Contention(5)):
+        files.write(PATH, ONE)
+    assert_consistent(tenant_env)
+    with tenant_env.intercepted(Contention(100)):
+        for change in (lambda: files.write(PATH, TWO), lambda: files.delete(PATH)):
+            with pytest.raises(Unavailable) as refused:
+                change()
+            assert refused.value.retry_after_seconds == 1
+    assert files.read(PATH)[1] == b"one"
+    assert_consistent(tenant_env, 1)
 
 
 def test_lost_content_is_unavailable_until_it_is_written_again(tenant_env: TenantEnv) -> None:

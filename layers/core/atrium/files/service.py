@@ -86,13 +86,14 @@ class FileService:
     def _change(self, path: FilePath, commit: Callable[[File | None], File]) -> tuple[File | None, File]:
         """Read a file and commit a change. Repeat both if another call changed the file in between.
 
-        Returns the file that was read, and the result of `commit`.
+        Returns the file that was read, and the result of `commit`. Raises `Unavailable` if all attempts fail.
         """
         for _ in range(_ATTEMPTS):
             before = self.store.get(path)
             with suppress(FileChanged, Contended):
                 return before, commit(before)
-        raise Conflict("Other calls are changing the tenant's files. Repeat the call.", retryable=True)
+        # Not a `Conflict`: one of the attempts may still be applied, so the content must not be deleted.
+        raise Unavailable("Other calls are changing the tenant's files. Repeat the call.", retry_after_seconds=1)
 
     def _discard(self, file: File) -> None:
         """Delete the content of a file that no item names. If S3 fails, the content remains until the tenant's erasure.
