@@ -237,7 +237,7 @@ def test_progress_and_what_stays_can_be_read(leaving: Leaving, client: TestClien
     time = iter([60_000] * 3 + [0] * 9)
     assert leaving.sweep(lambda: next(time)) == {"left": 1}
     under_way = client.get(path).json()
-    assert (under_way["status"], under_way["phase"]) == ("deleting", "idempotency")
+    assert (under_way["status"], under_way["phase"]) == ("deleting", "files")
     assert under_way["items_erased"] > 4
     leaving.sweep()
     assert client.get(path).json()["phase"] is None
