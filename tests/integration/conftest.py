@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from atrium.storage.table import PhysicalTable
 
+from functions.authorizer import auth_failures, authorize
 from functions.chat.app import build
 from infra.local.model_server import ModelServer, running
 from tests.builders.api_env import ApiEnv, Holder, open_api_env, serving
@@ -42,3 +43,10 @@ def api_env(
         open_api_env(tenant_env, scripted_server, chat_url, holder) as on,
     ):
         yield on
+
+
+@pytest.fixture(autouse=True)
+def background_writes_complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the authorizer wait until its background writes are done, also on a slow machine."""
+    monkeypatch.setattr(auth_failures, "WAIT_SECONDS_MAX", 30)
+    monkeypatch.setattr(authorize, "NOTE_SECONDS_MAX", 30)
