@@ -1,5 +1,6 @@
 """`/v1/policies`: routes for a tenant's access policies."""
 
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -11,10 +12,12 @@ from atrium.http.idempotency import IdempotentRoute
 from atrium.http.models import ListOf, id_pattern
 from atrium.http.pages import list_scope, page_request, render_page
 from atrium.http.responses import problem_responses
+from atrium.kernel.pagination import read_all
 from atrium.llm.catalogue import MODELS
 from atrium.policy.names import NAMED, PolicyNames
 from atrium.policy.service import PolicyService
 from atrium.tenants.context import TenantContext
+from atrium.tools.http.store import HttpToolStore
 from atrium.tools.registry import BUILT_IN
 from fastapi import APIRouter, Response
 from fastapi import Path as PathParameter
@@ -47,8 +50,13 @@ def _guarded_routes() -> tuple[str, ...]:
 
 
 def _names(runtime: Runtime, tenant: TenantContext) -> PolicyNames:
-    tools = tuple(tool.name for tool in BUILT_IN)
-    return PolicyNames(runtime.tenant_table(tenant.tenant_id), _guarded_routes(), tools, tuple(MODELS))
+    table = runtime.tenant_table(tenant.tenant_id)
+
+    def list_tools() -> Iterator[str]:
+        yield from (tool.name for tool in BUILT_IN)
+        yield from (tool.name for tool in read_all(HttpToolStore(table).list))
+
+    return PolicyNames(table, _guarded_routes(), list_tools, tuple(MODELS))
 
 
 @router.get("/v1/policies")

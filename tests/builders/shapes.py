@@ -15,6 +15,7 @@ from atrium.kernel.ids import (
     RunId,
     SessionId,
     TenantId,
+    ToolId,
     UserId,
 )  # fmt: skip
 from atrium.storage import keys, provider_keys, throttle_keys
@@ -50,6 +51,8 @@ TENANTS: dict[str, Sample] = {
     "keys.agent": one(keys.agent(AgentId(f"agt_{ULID}"))),
     "keys.agent_name": one(keys.agent_name("default")),
     "keys.policy": one(keys.policy(PolicyId(f"pol_{ULID}"))),
+    "keys.tool": one(keys.tool("weather")),
+    "keys.tool_id": one(keys.tool_id(ToolId(f"tol_{ULID}"))),
     "keys.client": one(keys.client(ClientId(f"cli_{ULID}"))),
     "keys.session": one(keys.session(SESSION), **listed(gsi1=keys.sessions_of(USER), gsi2=keys.all_sessions())),
     "keys.deleted_sessions": one(keys.session(SessionId(f"ses_{ULID[::-1]}")), **listed(gsi2=keys.deleted_sessions())),

@@ -32,18 +32,21 @@ from atrium.sessions.service import SessionService
 from atrium.sessions.store import SessionStore
 from atrium.storage import keys
 from atrium.storage.blobs import Bucket, TenantBlobs
+from atrium.storage.secret_encryption import MasterKey, SecretEncryption
 from atrium.storage.sweep import list_swept
 from atrium.storage.table import PhysicalTable, TenantTable
 from atrium.storage.writes import ANY, EXISTS, Put, Update
 from atrium.tenants.auditing import open_audit
 from atrium.tenants.context import Caller, Principal, PrincipalType, TenantContext
 from atrium.tenants.plans import PlanName
+from atrium.tools.http.service import HttpToolCache
 from atrium.tools.model import ToolServices
 from atrium.tools.registry import GuardedTools, ToolRegistry
 from atrium.usage.model import LedgerEntry
 from atrium.usage.store import LedgerStore
 from moto import mock_aws
 
+from infra.runtime.resources import local_session
 from tests.builders.gateway import KEY_ID, OTHER_TENANT_ID, TENANT_ID
 from tests.builders.quick_moto import moto_client
 from tests.builders.runtimes import TurnedClock
@@ -95,6 +98,8 @@ class TenantEnv:
     default_agents: dict[TenantId, AgentId] = field(default_factory=dict)
     policies: PolicyCache = field(default_factory=PolicyCache)
     egress: EgressClient = field(default_factory=EgressClient)
+    http_tools: HttpToolCache = field(default_factory=HttpToolCache)
+    master_key: MasterKey | None = None
     while_waiting: Callable[[], object] = lambda: None
 
     def table(self, tenant: TenantId = TENANT) -> TenantTable:
@@ -136,7 +141,15 @@ class TenantEnv:
 
     def services(self, context: TenantContext) -> ToolServices:
         tenant, outbound = context.tenant_id, OutboundGuard(self.egress, self.guard(context))
-        return ToolServices(context, self.table(tenant), TenantBlobs(self.bucket, tenant), outbound)
+        blobs = TenantBlobs(self.bucket, tenant)
+        return ToolServices(context, self.table(tenant), blobs, outbound, lambda: self.encryption(tenant))
+
+    def encryption(self, tenant: TenantId = TENANT) -> SecretEncryption:
+        """Return the encryption of a tenant's secrets, with a key of moto's KMS."""
+        if self.master_key is None:
+            client = local_session().client("kms")
+            self.master_key = MasterKey(client, client.create_key()["KeyMetadata"]["KeyId"])
+        return SecretEncryption(self.master_key, tenant)
 
     def turns(self, context: TenantContext | None = None, epoch: int = 0) -> TurnService:
         caller = context or context_of()
@@ -156,6 +169,7 @@ class TenantEnv:
             provider_for=lambda _: self.model,
             tools=GuardedTools(guard, self.tools.tools),
             services=self.services(caller),
+            http_tools=self.http_tools,
             pause=self.pause,
         )
         return TurnService(reader, starter, self.defects.append)

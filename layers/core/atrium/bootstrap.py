@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from atrium.storage.secret_encryption import MasterKey, SecretEncryption
     from atrium.storage.secrets import Secrets
     from atrium.storage.tenant_credentials import TenantCredentials
+    from atrium.tools.http.service import HttpToolCache
 
 
 LIBRARIES = (
@@ -112,6 +113,12 @@ class Runtime:
         from atrium.egress.destination import Rules
 
         return EgressClient(Rules(local_addresses=self.settings.egress_local_addresses))
+
+    @cached_property
+    def http_tools(self) -> HttpToolCache:
+        from atrium.tools.http.service import HttpToolCache
+
+        return HttpToolCache()
 
     @cached_property
     def secret_master_key(self) -> MasterKey:

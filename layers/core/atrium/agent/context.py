@@ -93,6 +93,7 @@ class TurnContext:
     runs: RecentRuns
     scopes: tuple[ScopeLimits, ...]
     items: Mapping[str, AdmissionItem]
+    config_version: int
     fallbacks: tuple[ModelInfo, ...] = ()
 
     @property
@@ -135,7 +136,8 @@ class TurnContextReader:
         model = self._admit_model(agent, request)
         scopes = read.scopes(agent)
         items = read.items(self.agents.table, scopes)
-        return TurnContext(agent, model, session, runs, scopes, items, self._fallbacks(agent, model, request))
+        version, fallbacks = read.tenant["config_version"], self._fallbacks(agent, model, request)
+        return TurnContext(agent, model, session, runs, scopes, items, version, fallbacks)
 
     def _check_text(self, request: TurnRequest) -> None:
         """Raise `ValidationFailed` if the message is too long, or `MessageRefused` if it looks like an injection."""

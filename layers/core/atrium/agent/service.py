@@ -11,13 +11,14 @@ from atrium.audit.service import AuditService
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import NotFound, invalid_field, list_valid
 from atrium.kernel.ids import AgentId, is_id, mint_agent_id
-from atrium.kernel.pagination import Page, PageRequest
+from atrium.kernel.pagination import Page, PageRequest, read_all
 from atrium.llm.catalogue import DEFAULT_MODEL
 from atrium.quotas.limits import read_limits, resolve_limits
 from atrium.storage.writes import Put
 from atrium.tenants.context import TenantContext
 from atrium.tools.calculator import CALCULATOR
 from atrium.tools.clock import CURRENT_TIME
+from atrium.tools.http.store import HttpToolStore
 from atrium.tools.registry import BUILT_IN
 
 DEFAULT_AGENT_NAME = "assistant"
@@ -95,9 +96,7 @@ class AgentService:
 
     def _checked(self, agent: AgentConfig) -> AgentConfig:
         entry = check_model(self.context, agent.provider or None, agent.model, agent.temperature is not None)
-        known = [tool.name for tool in BUILT_IN]
-        if not set(agent.tools) <= set(known):
-            raise invalid_field("tools", f"must contain only {list_valid(known)}")
+        self._check_tools(agent)
         if not set(agent.require_approval) <= set(agent.tools):
             raise invalid_field("require_approval", "must contain only names that are in `tools`")
         if agent.max_tokens > entry.output_tokens_max:
@@ -107,6 +106,18 @@ class AgentService:
         if len({agent.model, *agent.fallback_models}) <= len(agent.fallback_models):
             raise invalid_field("fallback_models", "must differ from each other and from `model`")
         return replace(agent, provider=entry.vendor)
+
+    def _check_tools(self, agent: AgentConfig) -> None:
+        """Check that the tools exist. Costs one batch read if the agent has HTTP tools."""
+        known = [tool.name for tool in BUILT_IN]
+        own = set(agent.tools) - set(known)
+        if own - HttpToolStore(self.store.table).find(sorted(own)).keys():
+            raise invalid_field("tools", f"must contain only {list_valid(known)} and the names of the tenant's tools")
+
+
+def agents_naming(store: AgentStore, tool: str) -> list[str]:
+    """Return the names of the agents that have a tool. Reads all agents of the tenant."""
+    return [agent.name for agent in read_all(store.list) if tool in agent.tools]
 
 
 def default_agent(clock: Clock) -> AgentConfig:

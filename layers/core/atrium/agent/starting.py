@@ -27,6 +27,7 @@ from atrium.sessions.model import LiveTurn, Session
 from atrium.sessions.store import SessionStore
 from atrium.tenants.context import TenantContext
 from atrium.tools.done import DONE
+from atrium.tools.http.service import HttpToolCache
 from atrium.tools.model import ToolContext, ToolServices
 from atrium.tools.registry import ToolRegistry
 
@@ -110,6 +111,7 @@ class TurnStarter:
     provider_for: Callable[[ModelInfo], ModelProvider]
     tools: ToolRegistry
     services: ToolServices
+    http_tools: HttpToolCache
     max_seconds: int = MAX_SECONDS_DEFAULT
     pause: Callable[[float], None] = time.sleep
 
@@ -136,7 +138,9 @@ class TurnStarter:
         return DryRun(fitted.tokens, fitted.cost_nanos)
 
     def plan(self, request: TurnRequest, read: TurnContext) -> TurnPlan:
-        tools = self.tools.choose(read.agent.tools)
+        own = [name for name in read.agent.tools if name not in self.tools.names]
+        tools = self.tools.add(*self.http_tools.read(self.reader.agents.table, own, read.config_version))
+        tools = tools.choose(read.agent.tools)
         if read.agent.require_done_tool:
             tools = tools.add(DONE)
         provider = self.provider_for(read.model)

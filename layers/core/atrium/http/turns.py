@@ -90,6 +90,7 @@ def make_turn_service(
         provider_for=runtime.models.require,
         tools=GuardedTools(guard, on_call=logs.record_tool_call),
         services=tool_services(runtime, guard),
+        http_tools=runtime.http_tools,
         max_seconds=min(runtime.settings.max_turn_seconds, seconds_max or runtime.settings.max_turn_seconds),
     )
     return TurnService(reader, starter, _log_defect)
@@ -97,8 +98,14 @@ def make_turn_service(
 
 def tool_services(runtime: Runtime, guard: PolicyGuard) -> ToolServices:
     """Return the services that tools use for the caller of a guard."""
-    blobs = runtime.tenant_blobs(guard.context.tenant_id)
-    return ToolServices(guard.context, guard.table, blobs, OutboundGuard(runtime.egress, guard))
+    tenant_id = guard.context.tenant_id
+    return ToolServices(
+        guard.context,
+        guard.table,
+        runtime.tenant_blobs(tenant_id),
+        OutboundGuard(runtime.egress, guard),
+        partial(runtime.secret_encryption, tenant_id),
+    )
 
 
 def _log_defect(error: BaseException) -> None:

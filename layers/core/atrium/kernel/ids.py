@@ -21,6 +21,7 @@ IdentityProviderId = NewType("IdentityProviderId", str)
 FamilyId = NewType("FamilyId", str)
 ClientId = NewType("ClientId", str)
 FileContentId = NewType("FileContentId", str)
+ToolId = NewType("ToolId", str)
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
@@ -85,6 +86,10 @@ def mint_run_id(now: datetime, session_id: SessionId) -> RunId:
 
 def mint_policy_id(now: datetime) -> PolicyId:
     return PolicyId(_mint("pol", now))
+
+
+def mint_tool_id(now: datetime) -> ToolId:
+    return ToolId(_mint("tol", now))
 
 
 def mint_audit_event_id(now: datetime) -> AuditEventId:

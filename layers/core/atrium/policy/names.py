@@ -26,12 +26,12 @@ _SHOWN_MAX = 20
 class PolicyNames:
     """The names that a tenant's policies can use.
 
-    `routes` contains the routes that have a policy check, such as `GET /v1/sessions`.
+    `routes` contains the routes that have a policy check, such as `GET /v1/sessions`. `tools` lists the names of tools.
     """
 
     table: TenantTable
     routes: Sequence[str]
-    tools: Sequence[str]
+    tools: Callable[[], Iterable[str]]
     models: Sequence[str]
 
     def check(self, fields: Mapping[str, Iterable[str]]) -> list[str]:
@@ -66,7 +66,7 @@ class PolicyNames:
             "key": self._list_keys,
             "client": self._list_clients,
             "route": lambda _: self.routes,
-            "tool": lambda _: self.tools,
+            "tool": lambda _: self.tools(),
             "model": lambda _: self.models,
         }
 

@@ -7,7 +7,7 @@ partition. `·` means the prefix without a suffix.
     partition              sort                        item, and the code that reads it
     TENANT#<id>, of a tenant
     ·                      TENANT                      tenant, settings, config_version (authorizer, every call)
-    ·                      COUNTS                      numbers of users, active admins, agents and files
+    ·                      COUNTS                      numbers of users, active admins, agents, tools and files
     ·                      KEY#<key>                   API key (authorizer: one batch with TENANT) · list
     ·                      USER#<usr>                  user (authorizer: one batch with TENANT) · list
     ·                      EMAIL#<email>               marker: unique email -> user      login: email across tenants
@@ -17,6 +17,8 @@ partition. `·` means the prefix without a suffix.
     ·                      PERSON#<hash>               an issuer's subject -> user (authorizer: same batch); IDP_ISSUER#<hash>: marker
     ·                      DELETED#<hash>              a user with this id or email was deleted: older external tokens are rejected
     ·                      POLICY#<pol>                a policy
+    ·                      TOOL#<name>                 an HTTP tool (turn: one batch, if its agent has such tools) · list
+                                                       TOOL_ID#<tol>: marker: id -> name
     ·                      REBUILD DRIFT               last rebuild of counters from the ledger; last comparison with it (operator)
     ·                      MONTH_TOTAL#<yyyy-mm>       monthly total of an erased ledger; kept with the tombstone
     ADMISSION              TENANT|<scope>              limits, windows, slots of a scope: one conditional write (atrium.quotas)
@@ -64,7 +66,8 @@ from datetime import date, datetime
 from hashlib import sha256
 
 from atrium.kernel.ids import (
-    AgentId, AuditEventId, ClientId, FamilyId, KeyId, PolicyId, RunId, SessionId, TenantId, UserId, own_ulid, session_of,
+    AgentId, AuditEventId, ClientId, FamilyId, KeyId, PolicyId, RunId, SessionId, TenantId, ToolId, UserId, own_ulid,
+    session_of,
 )  # fmt: skip
 
 SWEEP_SHARDS = 8
@@ -81,6 +84,8 @@ STEP = "STEP#"
 """The prefix of the sort keys of a run's steps."""
 APPROVAL = "APPROVAL#"
 """The prefix of the sort keys of the decisions about a run's tool calls."""
+TOOL = "TOOL#"
+"""The prefix of the sort keys of a tenant's HTTP tools."""
 MONTH_TOTALS = "MONTH_TOTAL#"
 """The prefix of the sort keys of monthly totals."""
 
@@ -108,7 +113,7 @@ def tenant() -> Key:
 
 
 def counts() -> Key:
-    """Return the key of the item that stores the numbers of a tenant's users, agents and files."""
+    """Return the key of the item that stores the numbers of a tenant's users, agents, tools and files."""
     return Key("", "COUNTS")
 
 
@@ -147,6 +152,15 @@ def policy(policy_id: PolicyId) -> Key:
 
 def file(path: str) -> Key:
     return Key(FILES, path)
+
+
+def tool(name: str) -> Key:
+    return Key("", f"{TOOL}{_join(name)}")
+
+
+def tool_id(some_id: ToolId) -> Key:
+    """Return the key of the marker that contains the name of a tool."""
+    return Key("", _join("TOOL_ID", some_id))
 
 
 def session(session_id: SessionId) -> Key:

@@ -1,4 +1,4 @@
-"""Counts the users, agents and files of a tenant in one item.
+"""Counts the users, agents, tools and files of a tenant in one item.
 
 The transaction that creates or removes an object also changes the count. The limit is therefore exact for concurrent
 calls, and no list has to be read to count the objects.
@@ -14,7 +14,7 @@ from atrium.storage.table import TenantTable
 from atrium.storage.writes import ANY, Update
 from atrium.tenants.plans import UNLIMITED
 
-type Counted = Literal["users", "agents", "files"]
+type Counted = Literal["users", "agents", "tools", "files"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ Any other exception is a defect: it is logged, and the model receives a tool res
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -19,8 +20,11 @@ from atrium.kernel.clock import Clock
 from atrium.kernel.ids import RunId, TenantId, session_of
 from atrium.policy.outbound import OutboundGuard
 from atrium.storage.blobs import TenantBlobs
+from atrium.storage.secret_encryption import SecretEncryption
 from atrium.storage.table import TenantTable
 from atrium.tenants.context import TenantContext
+
+_SCHEMAS_MAX = 256
 
 type EffectClass = Literal["pure", "idempotent", "effectful"]
 """What a repeated call does: nothing at all, the same effect once (`ToolContext.idempotency_key`), or its effect again.
@@ -46,6 +50,7 @@ class ToolServices:
     table: TenantTable
     blobs: TenantBlobs
     outbound: OutboundGuard
+    secret_encryption: Callable[[], SecretEncryption]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,11 @@ class ToolContext:
     idempotency_key: str = ""
     services: ToolServices | None = None
 
+    @property
+    def session_id(self) -> str:
+        """Return the id of the run's session, or "" for a call outside of a run, which has no run id."""
+        return session_of(self.run_id) if self.run_id else ""
+
     def require_services(self) -> ToolServices:
         """Return the services of the platform. Raise `ToolRefusal` in a program that runs an agent without them."""
         if self.services is None:
@@ -73,7 +83,7 @@ class ToolContext:
         """Make an outbound call for a tool. Raise `ToolRefusal` if it is not allowed, and `ToolRetry` if it failed."""
         outbound = self.require_services().outbound
         try:
-            return outbound.send(request, f"tool:{tool}", session_id=session_of(self.run_id), end_user=self.end_user)
+            return outbound.send(request, f"tool:{tool}", session_id=self.session_id, end_user=self.end_user)
         except OutboundRefused as error:
             raise ToolRefusal(f"Not called: {error}.") from error
         except OutboundFailed as error:
@@ -104,10 +114,20 @@ class Tool[Arguments: BaseModel]:
 
     def input_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of the arguments."""
-        schema = self.arguments.model_json_schema()
-        schema.pop("title", None)
-        return schema
+        return _schema_of(self.arguments)
+
+    def read(self, arguments: Mapping[str, Any]) -> Arguments:
+        """Validate the arguments of a call. Raise `pydantic.ValidationError`."""
+        return self.arguments.model_validate(dict(arguments))
 
     def call(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutput:
         """Validate the arguments and run the tool. Raise `pydantic.ValidationError`, `ToolRetry` or `ToolRefusal`."""
-        return self.run(self.arguments.model_validate(dict(arguments)), context)
+        return self.run(self.read(arguments), context)
+
+
+@lru_cache(maxsize=_SCHEMAS_MAX)
+def _schema_of(arguments: type[BaseModel]) -> dict[str, Any]:
+    """Return the schema of a model. Schemas are cached, because creating one takes a millisecond."""
+    schema = arguments.model_json_schema()
+    schema.pop("title", None)
+    return schema

@@ -8,14 +8,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
 from pydantic import ValidationError
 
-from atrium.kernel.ids import session_of
 from atrium.llm.content import OMITTED_BECAUSE, encode_result, omit_images, size_of, text_of
 from atrium.llm.model import Image, ResultContent, Text, ToolSchema
 from atrium.policy.guard import PolicyGuard
@@ -35,7 +33,6 @@ BUILT_IN: tuple[Tool[Any], ...] = (
 MESSAGE_IMAGE_BYTES_MAX = 3_000_000
 """Maximum size of the images of one message. In base64, they fit into a Lambda response of 6 MB."""
 _NAME_SHOWN = 100
-_SCHEMAS_MAX = 256
 AMOUNT = "amount"
 _DENIED = "The tenant's policies do not allow the tool {}: the permission `{}` is missing."
 _WITHHELD = "The result was withheld because it looks like a prompt injection ({})."
@@ -107,7 +104,7 @@ class ToolRegistry:
         """Return what is wrong with the arguments of a tool, or "" if they are valid or the tool is not known."""
         try:
             if name in self._tools:
-                self._tools[name].arguments.model_validate(dict(arguments))
+                self._tools[name].read(arguments)
         except ValidationError as error:
             return _problems(error)
         return ""
@@ -125,16 +122,16 @@ class ToolRegistry:
         """Return a registry with these tools. Unknown names are skipped."""
         return self._of(self._tools[name] for name in names if name in self._tools)
 
-    def add(self, tool: Tool[Any]) -> "ToolRegistry":
-        """Return this registry with one more tool."""
-        return self._of([*self._tools.values(), tool])
+    def add(self, *tools: Tool[Any]) -> "ToolRegistry":
+        """Return this registry with more tools."""
+        return self._of([*self._tools.values(), *tools])
 
     def _of(self, tools: Iterable[Tool[Any]]) -> "ToolRegistry":
         return ToolRegistry(tools)
 
     def schemas(self) -> tuple[ToolSchema, ...]:
-        """Return the tool schemas for a model. Schemas are cached, because creating one takes a millisecond."""
-        return tuple(map(_schema, self._tools.values()))
+        """Return the tool schemas for a model."""
+        return tuple(ToolSchema(tool.name, tool.description, tool.input_schema()) for tool in self._tools.values())
 
     def call(self, name: str, arguments: Mapping[str, Any], context: ToolContext) -> ToolAnswer:
         """Call a tool, limited by the tool's timeout. Every failure is returned as an error result.
@@ -153,11 +150,6 @@ class ToolRegistry:
             return answers.get(timeout=tool.timeout_seconds)
         except Empty:
             return ToolAnswer(f"The tool timed out after {tool.timeout_seconds} s.", is_error=True)
-
-
-@lru_cache(maxsize=_SCHEMAS_MAX)
-def _schema(tool: Tool[Any]) -> ToolSchema:
-    return ToolSchema(tool.name, tool.description, tool.input_schema())
 
 
 def _answer(tool: Tool[Any], arguments: Mapping[str, Any], context: ToolContext) -> ToolAnswer:
@@ -205,13 +197,12 @@ class GuardedTools(ToolRegistry):
 
     def note_waiting(self, names: Sequence[str], context: ToolContext) -> None:
         details = {"run_id": context.run_id, "tools": list(names)}
-        session_id = session_of(context.run_id)
-        self._guard.audit.record("tool.approval", details, session_id=session_id, end_user=context.end_user)
+        self._guard.audit.record("tool.approval", details, session_id=context.session_id, end_user=context.end_user)
 
     def call(self, name: str, arguments: Mapping[str, Any], context: ToolContext) -> ToolAnswer:
         if name not in self.names or name == DONE.name:
             return super().call(name, arguments, context)
-        session_id, amount = session_of(context.run_id), amount_of(arguments)
+        session_id, amount = context.session_id, amount_of(arguments)
         for action in required_actions(self._tools[name]):
             if not self._guard.check_permission(f"tool:{name}", action, amount=amount, session_id=session_id):
                 return ToolAnswer(_DENIED.format(name, action), is_error=True)

@@ -1,0 +1,151 @@
+"""The tool that a turn calls for a definition: it makes the request, and returns the response with masked secrets."""
+
+import json
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from pydantic import RootModel, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from atrium.egress.exchange import OutboundRequest, OutboundResponse
+from atrium.kernel.errors import Unavailable
+from atrium.kernel.media_types import read_media_type
+from atrium.storage.secret_encryption import DecryptionFailed, SecretEncryption
+from atrium.tools.http.model import IDEMPOTENCY_HEADER, ToolDefinition
+from atrium.tools.http.schema import find_problems
+from atrium.tools.http.template import Values, fill, fill_json, fill_url
+from atrium.tools.model import Tool, ToolContext, ToolRefusal, ToolRetry
+from atrium.tools.web import read_page
+
+CATEGORY = "http"
+RESPONSE_BYTES_MAX = 1_000_000
+ERROR_CHARACTERS_MAX = 1_000
+MASK = "[SECRET]"
+_EMPTY = "[The response has no content.]"
+
+
+class HttpArguments(RootModel[dict[str, Any]]):
+    """Arguments that are valid for the schema of an HTTP tool."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HttpTool(Tool[HttpArguments]):
+    """An HTTP tool. Its arguments are validated by the schema of its definition."""
+
+    schema: Mapping[str, Any] = field(default_factory=dict)
+
+    def input_schema(self) -> dict[str, Any]:
+        return dict(self.schema)
+
+    def read(self, arguments: Mapping[str, Any]) -> HttpArguments:
+        problems = find_problems(self.schema, arguments)
+        if problems:
+            details = [_detail(place, text) for place, text in problems]
+            raise ValidationError.from_exception_data(self.name, details)
+        return HttpArguments(dict(arguments))
+
+
+def make_tool(definition: ToolDefinition) -> HttpTool:
+    return HttpTool(
+        name=definition.name,
+        description=definition.description,
+        category=CATEGORY,
+        arguments=HttpArguments,
+        run=partial(_call, definition),
+        version=str(definition.version),
+        permission=definition.permission,
+        effect=definition.effect,
+        timeout_seconds=definition.timeout_seconds,
+        requires_approval=definition.requires_approval,
+        schema=definition.input_schema,
+    )
+
+
+def open_secrets(definition: ToolDefinition, encryption: SecretEncryption) -> dict[str, str]:
+    """Return the secrets of a tool. Costs one call of KMS if there are any. Raise `DecryptionFailed`."""
+    if not definition.sealed_secrets:
+        return {}
+    secrets: dict[str, str] = json.loads(encryption.decrypt(definition.purpose, definition.sealed_secrets))
+    return secrets
+
+
+def mask_secrets(text: str, secrets: Iterable[str]) -> str:
+    """Replace each secret in a text, also if it is escaped for JSON or a URL or encoded in base64."""
+    forms = {form for secret in secrets for form in _forms(secret)}
+    for form in sorted(forms, key=len, reverse=True):
+        text = text.replace(form, MASK)
+    return text
+
+
+def _forms(secret: str) -> tuple[str, ...]:
+    encoded = b64encode(secret.encode()).decode().rstrip("=")
+    return secret, json.dumps(secret)[1:-1], quote(secret, safe=""), quote_plus(secret), encoded
+
+
+def _call(definition: ToolDefinition, arguments: HttpArguments, context: ToolContext) -> str:
+    try:
+        secrets = open_secrets(definition, context.require_services().secret_encryption())
+    except DecryptionFailed as error:
+        raise ToolRefusal("The secrets of this tool cannot be read. An administrator must set them again.") from error
+    except Unavailable as error:
+        raise ToolRetry("The secrets of this tool cannot be read at the moment.") from error
+    request = _make_request(definition, Values(arguments.root, secrets), context.idempotency_key)
+    return _read_response(context.send(request, definition.name), tuple(secrets.values()))
+
+
+def _make_request(definition: ToolDefinition, values: Values, idempotency_key: str) -> OutboundRequest:
+    http = definition.http
+    headers = {name.lower(): fill(value, values) for name, value in http.headers.items()}
+    body = b""
+    if http.body is not None:
+        body = json.dumps(fill_json(http.body, values), ensure_ascii=False).encode()
+        headers.setdefault("content-type", "application/json")
+    if definition.effect == "idempotent" and idempotency_key:
+        headers[IDEMPOTENCY_HEADER] = idempotency_key
+    return OutboundRequest(
+        http.method,
+        fill_url(http.url, http.query, values),
+        {"accept": "application/json, text/*", **headers},
+        body,
+        seconds_max=definition.timeout_seconds,
+        bytes_max=RESPONSE_BYTES_MAX,
+        redirects_max=0,
+    )
+
+
+def _read_response(response: OutboundResponse, secrets: tuple[str, ...]) -> str:
+    """Return the JSON or text of a response. Raise `ToolRetry` for another status than 2xx."""
+    if 200 <= response.status < 300:
+        return _read_content(response, secrets) or _EMPTY
+    text = f"The server answered with the status {response.status}."
+    if response.status < 400:
+        raise ToolRetry(f"{text} Redirects are not followed.")
+    try:
+        excerpt = _read_content(response, secrets)[:ERROR_CHARACTERS_MAX]
+    except (ToolRetry, ToolRefusal):
+        excerpt = ""
+    raise ToolRetry(f"{text} {excerpt}".strip())
+
+
+def _read_content(response: OutboundResponse, secrets: tuple[str, ...]) -> str:
+    """Return the content as text with masked secrets. JSON is written anew, so that no escape hides a secret."""
+    kind, _ = read_media_type(response.headers.get("content-type", "text/plain"))
+    if not response.body:
+        return ""
+    if kind == "application/json" or kind.endswith("+json"):
+        try:
+            content = json.dumps(json.loads(response.body), ensure_ascii=False, separators=(",", ":"))
+        except (ValueError, RecursionError) as error:
+            raise ToolRetry("The response is not valid JSON although its content type is JSON.") from error
+    else:
+        masked = mask_secrets(response.body.decode("latin-1"), secrets).encode("latin-1")
+        content = read_page(replace(response, body=masked))
+    return mask_secrets(content, secrets)
+
+
+def _detail(place: tuple[str | int, ...], text: str) -> InitErrorDetails:
+    return InitErrorDetails(type=PydanticCustomError("schema", "{text}", {"text": text}), loc=place, input=None)
