@@ -13,7 +13,7 @@ OWN, OTHER = "ten_01k6r5m2x8f3v9q4w7t1y0z5ab", "ten_01k6r5m2x8f3v9q4w7t1y0z5ac"
 NEVER = ("Scan", "PartiQLSelect", "PartiQLInsert", "PartiQLUpdate", "PartiQLDelete")
 # Functions that access tenant data through tenant sessions. The other functions process the data of many tenants, and
 # use their own roles.
-BOUND = frozenset({"identity", "chat", "sessions", "admin", "platform", "usage", "jobs"})
+BOUND = frozenset({"identity", "chat", "sessions", "admin", "platform", "tools", "usage", "jobs"})
 
 
 @dataclass(frozen=True, slots=True)

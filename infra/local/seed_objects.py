@@ -35,6 +35,7 @@ from atrium.kernel.ids import (
     RunId,
     SessionId,
     TenantId,
+    ToolId,
     UserId,
     own_ulid,
 )
@@ -51,6 +52,8 @@ from atrium.storage.secrets import Secrets
 from atrium.storage.table import PhysicalTable, PlatformTable, TenantTable
 from atrium.storage.writes import Put
 from atrium.tenants.registry import TenantRegistry
+from atrium.tools.http.model import RequestTemplate, ToolDefinition
+from atrium.tools.http.store import HttpToolStore
 
 from infra.local import seeds
 
@@ -74,6 +77,7 @@ def write_objects(table: PhysicalTable, blobs: TenantBlobs, secrets: Secrets) ->
     writer.write_clients()
     writer.write_policies()
     writer.write_providers()
+    writer.write_tools()
     writer.write_sessions()
     writer.write_files()
 
@@ -176,6 +180,22 @@ class _Writer:
                 updated_at=self.now,
             )
             PolicyStore(self.table).create(policy, self._record("policy.create", policy_id))
+
+    def write_tools(self) -> None:
+        schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+        for tool_id, name in ((seeds.TOOL, "population"), (seeds.TOOL_TO_DELETE, "old_population")):
+            tool = ToolDefinition(
+                id=ToolId(tool_id),
+                name=name,
+                description="Return the population of a city.",
+                input_schema=schema,
+                http=RequestTemplate("GET", "https://cities.acme.example/{city}/population"),
+                effect="pure",
+                permission="read",
+                created_at=self.now,
+                updated_at=self.now,
+            )
+            HttpToolStore(self.table).create(tool, self._record("tool.create", tool_id))
 
     def write_providers(self) -> None:
         for provider_id, name in ((seeds.PROVIDER, "login"), (seeds.PROVIDER_TO_DELETE, "old-login")):

@@ -56,6 +56,9 @@ CLIENT_TO_DELETE: Final = f"cli_{_ulid(53)}{_ulid(1)}"
 POLICY: Final = f"pol_{_ulid(61)}"
 POLICY_TO_DELETE: Final = f"pol_{_ulid(62)}"
 
+TOOL: Final = f"tol_{_ulid(81)}"
+TOOL_TO_DELETE: Final = f"tol_{_ulid(82)}"
+
 PROVIDER: Final = f"idp_{_ulid(71)}"
 PROVIDER_TO_DELETE: Final = f"idp_{_ulid(72)}"
 SLACK: Final = f"idp_{_ulid(73)}"

@@ -25,6 +25,7 @@ PATH = {
     "run_id": seeds.RUN,
     "session_id": seeds.SESSION,
     "tenant_id": seeds.INITECH,
+    "tool_id": seeds.TOOL,
     "tool_call_id": "toolu_01A09q90qw90lq917835lq9",
     "user_id": seeds.GRACE,
 }
@@ -109,6 +110,27 @@ EXAMPLES = {
     "updatePolicy": Example({"priority": 10}),
     "evaluatePolicies": Example({"principal": "role:viewer", "resource": "tool:calculator"}),
     "deletePolicy": Example(parameters={"policy_id": seeds.POLICY_TO_DELETE}),
+    "createTool": Example(
+        {
+            "name": "weather",
+            "description": "Return the weather forecast for a city.",
+            "input_schema": {
+                "type": "object",
+                "properties": {"city": {"type": "string"}, "days": {"type": "integer", "minimum": 1}},
+                "required": ["city"],
+            },
+            "http": {
+                "method": "GET",
+                "url": "https://weather.acme.example/v1/{city}?days={days}",
+                "headers": {"Authorization": "Bearer {{secret.WEATHER_KEY}}"},
+            },
+            "secrets": {"WEATHER_KEY": "the-key-of-the-weather-service"},
+            "effect": "pure",
+        }
+    ),
+    "updateTool": Example({"description": "Return the number of people who live in a city.", "timeout_seconds": 5}),
+    "testTool": Example({"arguments": {"city": "Lisbon"}}),
+    "deleteTool": Example(parameters={"tool_id": seeds.TOOL_TO_DELETE}),
     "createIdentityProvider": Example(
         {"type": "oidc", "issuer": "https://login.example.com", "audience": f"atrium-{seeds.ACME}"}
     ),

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-FUNCTIONS = ("admin", "chat", "console", "identity", "platform", "sessions", "usage")
+FUNCTIONS = ("admin", "chat", "console", "identity", "platform", "sessions", "tools", "usage")
 
 
 def read_documents() -> Iterator[tuple[str, dict[str, Any]]]:

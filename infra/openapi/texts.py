@@ -25,6 +25,7 @@ TAGS = {
     "sessions": "Conversations and their messages.",
     "files": "Files of the tenant, which its programs and the tools of its agents share.",
     "agents": "Agents: model, prompt, tools and limits.",
+    "tools": "Tools: the built-in tools, and HTTP tools of the tenant.",
     "identity": "The caller's identity, and the public keys of access tokens.",
     "users": "Users of the tenant: invite, update, suspend, delete.",
     "keys": "API keys of the tenant.",

@@ -55,6 +55,7 @@ HTTP: dict[str, tuple[int, dict[str, object]]] = {
     "platform/replace_limits": (200, {"plan": "pro"}),
     "platform/rebuild_counters": (202, {"status": "queued"}),
     "platform/not_the_platform": (403, {"code": "SCOPE_REQUIRED"}),
+    "tools/list": (200, {"next_cursor": None}),
     "usage/totals": (200, {}),
     "usage/limits": (200, {"plan": "pro"}),
     "console/health": (200, {}),

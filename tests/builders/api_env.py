@@ -31,6 +31,7 @@ from starlette.testclient import TestClient
 import functions.admin.app
 import functions.chat.app
 import functions.sessions.app
+import functions.tools.app
 from infra.local.model_server import ModelServer
 from infra.local.model_server.server import bind, url_of
 from tests.builders.gateway import OTHER_TENANT_ID, Fields, call_as, request_context, tenant_fields
@@ -153,6 +154,9 @@ class ApiEnv:
 
     def admin_as(self, fields: Fields | None = ADMIN, *, stage_prefix: str = "") -> TestClient:
         return call_as(functions.admin.app.build(self.holder), fields, stage_prefix=stage_prefix)
+
+    def tools_as(self, fields: Fields | None = ADMIN) -> TestClient:
+        return call_as(functions.tools.app.build(self.holder), fields)
 
 
 def model_environment(server: ModelServer) -> dict[str, str]:

@@ -26,6 +26,7 @@ READERS: dict[str, set[SecretName]] = {
     "AdminFunction": {"pepper", "credential", "cursor", "idempotency"},
     # Creates a tenant's first API key and rotates signing keys.
     "PlatformFunction": {"signing", "pepper", "cursor", "idempotency"},
+    "ToolsFunction": {"cursor", "idempotency"},
     "UsageFunction": {"cursor"},
 }
 WRITERS: dict[str, set[SecretName]] = {"PlatformFunction": {"signing"}}

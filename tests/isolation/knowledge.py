@@ -69,6 +69,14 @@ BODIES: dict[str, Any] = {
     "PATCH /v1/tenants/{tenant_id}": {"display_name": "renamed {n}"},
     "PUT /v1/tenants/{tenant_id}/limits": {"requests_per_minute": 1000},
     "POST /v1/limits/check": {"message": "Hi"},
+    # The test call is answered without a request, because an argument is missing.
+    "POST /v1/tools": {
+        "name": "tool_{n}", "description": "d", "effect": "pure",
+        "input_schema": {"type": "object", "required": ["a{n}"]},
+        "http": {"method": "GET", "url": "https://tools.example/"},
+    },
+    "PATCH /v1/tools/{tool_id}": {"description": "changed {n}"},
+    "POST /v1/tools/{tool_id}/test": {"arguments": {}},
     "POST /v1/users": {"email": "user-{n}@example.org", "role": "user"},
     "PATCH /v1/users/{user_id}": {"name": "renamed {n}"},
 }
@@ -82,6 +90,7 @@ NOUNS: dict[str, Noun] = {
     "file_path": Noun(create("/v1/files", field="path")),
     "key_id": Noun(create("/v1/keys")),
     "policy_id": Noun(create("/v1/policies")),
+    "tool_id": Noun(create("/v1/tools")),
     "user_id": Noun(create("/v1/users")),
     "session_id": Noun(make_session, owned=True),
     "run_id": Noun(make_run, owned=True),
@@ -106,6 +115,7 @@ ACCESS: dict[str, tuple[str, str]] = {
     "/v1/settings": ("admin", "admin"),
     "/v1/signing-keys": ("platform", "platform"),
     "/v1/tenants": ("platform", "platform"),
+    "/v1/tools": ("agents:read", "admin"),
     "/v1/users": ("admin", "admin"),
     "/v1/usage": (ANYONE, ANYONE),
 }

@@ -14,7 +14,7 @@ from fastapi.dependencies.models import Dependant
 
 from tests.builders.runtimes import NOON
 
-FUNCTIONS = ("admin", "chat", "identity", "platform", "sessions", "usage")
+FUNCTIONS = ("admin", "chat", "identity", "platform", "sessions", "tools", "usage")
 
 
 def scope_of(root: Dependant) -> str | None:

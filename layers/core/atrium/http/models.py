@@ -68,7 +68,7 @@ def _read_money(value: object) -> object:
     return Decimal(value)
 
 
-def _check_free_json(value: dict[str, Any]) -> dict[str, Any]:
+def _check_free_json[Value](value: Value) -> Value:
     if _depth(value) > _DEPTH_MAX:
         raise ValueError(f"must not be nested deeper than {_DEPTH_MAX} levels")
     if len(json.dumps(value, ensure_ascii=False).encode()) > _JSON_BYTES_MAX:
@@ -100,6 +100,9 @@ Money = Annotated[
 
 FreeJson = Annotated[dict[str, JsonValue], AfterValidator(_check_free_json)]
 """A JSON object, such as settings or metadata, with limited depth and size. It is stored as JSON text."""
+
+AnyJson = Annotated[JsonValue, AfterValidator(_check_free_json)]
+"""A JSON value with the same limits. It is stored as JSON text."""
 
 
 def id_pattern(prefix: str) -> str:

@@ -29,7 +29,7 @@ _BY_SCOPE: dict[Scope, tuple[str, ...]] = {
     ),
     "jobs:read": ("route:GET /v1/jobs*",),
     "jobs:write": ("route:POST /v1/jobs*", "tool:*", "model:*"),
-    "agents:read": ("route:GET /v1/agents*",),
+    "agents:read": ("route:GET /v1/agents*", "route:GET /v1/tools*"),
     "agents:write": ("route:POST /v1/agents*", "route:PATCH /v1/agents*", "route:DELETE /v1/agents*"),
     "admin": ("*",),
 }  # fmt: skip

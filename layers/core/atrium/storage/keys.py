@@ -84,18 +84,13 @@ STEP = "STEP#"
 """The prefix of the sort keys of a run's steps."""
 APPROVAL = "APPROVAL#"
 """The prefix of the sort keys of the decisions about a run's tool calls."""
-TOOL = "TOOL#"
-"""The prefix of the sort keys of a tenant's HTTP tools."""
 MONTH_TOTALS = "MONTH_TOTAL#"
 """The prefix of the sort keys of monthly totals."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The table key of an item, relative to the prefix of the tenant or platform.
-
-    An empty `partition` means the prefix itself.
-    """
+    """The key of an item, relative to the prefix of the tenant or platform. An empty `partition` means the prefix."""
 
     partition: str
     sort: str
@@ -155,7 +150,7 @@ def file(path: str) -> Key:
 
 
 def tool(name: str) -> Key:
-    return Key("", f"{TOOL}{_join(name)}")
+    return Key("", _join("TOOL", name))
 
 
 def tool_id(some_id: ToolId) -> Key:

@@ -132,7 +132,7 @@ def _read_response(response: OutboundResponse, secrets: tuple[str, ...]) -> str:
 
 
 def _read_content(response: OutboundResponse, secrets: tuple[str, ...]) -> str:
-    """Return the content as text with masked secrets. JSON is written anew, so that no escape hides a secret."""
+    """Return the content as text with masked secrets. JSON is serialised again, so that no escape hides a secret."""
     kind, _ = read_media_type(response.headers.get("content-type", "text/plain"))
     if not response.body:
         return ""

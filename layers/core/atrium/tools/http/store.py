@@ -82,7 +82,7 @@ class HttpToolStore:
 
     def list(self, page: PageRequest) -> Page[ToolDefinition]:
         """List the tenant's tools by name."""
-        query = Query("", prefix=keys.TOOL, limit=page.limit, position=page.position)
+        query = Query("", prefix="TOOL#", limit=page.limit, position=page.position)
         return self.table.query(query).map(_read)
 
     def _transact(self, operations: Sequence[Operation], refusals: Mapping[int, Exception]) -> None:
