@@ -10,6 +10,10 @@ from atrium.audit.service import AuditService
 from atrium.audit.store import AuditStore
 from atrium.files.model import Content, make_file, read_path
 from atrium.files.store import FileStore
+from atrium.datasets.content import read_content
+from atrium.datasets.image import build_image
+from atrium.datasets.model import Dataset
+from atrium.datasets.store import DatasetStore
 from atrium.identity.clients.model import Client
 from atrium.identity.clients.secret import digest_secret
 from atrium.identity.clients.store import ClientStore
@@ -28,6 +32,7 @@ from atrium.kernel.clock import read_clock
 from atrium.kernel.ids import (
     AgentId,
     ClientId,
+    DatasetId,
     IdentityProviderId,
     KeyId,
     MessageId,
@@ -76,6 +81,7 @@ def write_objects(table: PhysicalTable, blobs: TenantBlobs, secrets: Secrets) ->
     writer.write_agents()
     writer.write_clients()
     writer.write_policies()
+    writer.write_datasets()
     writer.write_providers()
     writer.write_tools()
     writer.write_sessions()
@@ -196,6 +202,24 @@ class _Writer:
                 updated_at=self.now,
             )
             HttpToolStore(self.table).create(tool, self._record("tool.create", tool_id))
+    def write_datasets(self) -> None:
+        text = "city,amount\nRome,120.5\nOslo,80\nRome,19.5\n"
+        content = read_content("csv", text)
+        for dataset_id, name in ((seeds.DATASET, "orders"), (seeds.DATASET_TO_DELETE, "to_delete")):
+            dataset = Dataset(
+                id=DatasetId(dataset_id),
+                name=name,
+                description="Orders of the last week.",
+                format="csv",
+                columns=content.columns,
+                row_count=content.row_count,
+                bytes=len(text),
+                readers=(),
+                created_at=self.now,
+                updated_at=self.now,
+            )
+            record = self._record("dataset.create", dataset_id)
+            DatasetStore(self.table, self.blobs).create(dataset, build_image(name, content), record)
 
     def write_providers(self) -> None:
         for provider_id, name in ((seeds.PROVIDER, "login"), (seeds.PROVIDER_TO_DELETE, "old-login")):

@@ -18,6 +18,7 @@ type Document = dict[str, Any]
 PATH = {
     "agent_id": seeds.AGENT,
     "client_id": seeds.CLIENT,
+    "dataset_id": seeds.DATASET,
     "key_id": seeds.KEY,
     "policy_id": seeds.POLICY,
     "provider": "slack",
@@ -98,6 +99,18 @@ EXAMPLES = {
     "updateClient": Example({"name": "weekly reports"}),
     "rotateClient": Example({"grace_seconds": 3600}, {"client_id": seeds.CLIENT_TO_ROTATE}),
     "deleteClient": Example(parameters={"client_id": seeds.CLIENT_TO_DELETE}),
+    "createDataset": Example(
+        {
+            "name": "customers",
+            "description": "Our customers and their cities.",
+            "format": "csv",
+            "content": "name,city,since\nAda,Rome,2024-03-01\nBob,Oslo,2025-11-12\n",
+        }
+    ),
+    "queryDatasets": Example(
+        {"sql": "SELECT city, sum(amount) AS total FROM orders GROUP BY city ORDER BY total DESC"}
+    ),
+    "deleteDataset": Example(parameters={"dataset_id": seeds.DATASET_TO_DELETE}),
     "createPolicy": Example(
         {
             "name": "viewers change no agents",

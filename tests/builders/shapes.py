@@ -53,6 +53,7 @@ TENANTS: dict[str, Sample] = {
     "keys.policy": one(keys.policy(PolicyId(f"pol_{ULID}"))),
     "keys.tool": one(keys.tool("weather")),
     "keys.tool_id": one(keys.tool_id(ToolId(f"tol_{ULID}"))),
+    "keys.dataset": one(keys.dataset("orders")),
     "keys.client": one(keys.client(ClientId(f"cli_{ULID}"))),
     "keys.session": one(keys.session(SESSION), **listed(gsi1=keys.sessions_of(USER), gsi2=keys.all_sessions())),
     "keys.deleted_sessions": one(keys.session(SessionId(f"ses_{ULID[::-1]}")), **listed(gsi2=keys.deleted_sessions())),

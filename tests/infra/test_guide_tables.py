@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime
 
+from atrium.datasets import worker
 from atrium.llm.catalogue import MODELS, Rates, find_price
 from atrium.quotas.limits import DEFINITIONS
 from atrium.tenants.plans import PLANS
@@ -32,6 +33,11 @@ def test_the_guide_of_metrics_lists_every_metric() -> None:
     listed = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     assert len(names) > 15
     assert listed == names
+
+
+def test_the_guide_of_data_sets_lists_every_function() -> None:
+    guide = (ROOT / "infra/docs/datasets.md").read_text()
+    assert guide.partition("```text\n")[2].partition("```")[0].split() == sorted(worker.FUNCTIONS)
 
 
 def test_the_plans_have_only_limits_of_the_table() -> None:

@@ -50,6 +50,9 @@ BODIES: dict[str, Any] = {
     "PATCH /v1/identity-providers/{provider_id}": {"audience": "https://atrium.example/{n}"},
     "POST /v1/keys": {"name": "key {n}"},
     "PATCH /v1/keys/{key_id}": {"name": "renamed {n}"},
+    "POST /v1/datasets": {"name": "data_{n}", "format": "csv", "content": "city\nRome"},
+    # The time, because the answers of two calls must differ.
+    "POST /v1/datasets/query": {"sql": "SELECT julianday('now')"},
     "PATCH /v1/settings": {"features": {"beta-{n}": True}},
     "PATCH /v1/sessions/{session_id}": {"title": "renamed {n}"},
     "POST /v1/sessions": {"title": "session {n}"},
@@ -85,6 +88,7 @@ BODIES: dict[str, Any] = {
 NOUNS: dict[str, Noun] = {
     "tenant_id": Noun(make_tenant, of_platform=True),
     "agent_id": Noun(create("/v1/agents")),
+    "dataset_id": Noun(create("/v1/datasets")),
     "client_id": Noun(create("/v1/clients")),
     "provider_id": Noun(create("/v1/identity-providers")),
     "file_path": Noun(create("/v1/files", field="path")),
@@ -105,6 +109,8 @@ ACCESS: dict[str, tuple[str, str]] = {
     "/v1/clients": ("admin", "admin"),
     "/v1/chat": ("chat", "chat"),
     "/v1/files": ("sessions:read", "sessions:write"),
+    "/v1/datasets": ("agents:read", "agents:write"),
+    "/v1/datasets/query": ("agents:read", "agents:read"),
     "/v1/identity-providers": ("admin", "admin"),
     "/v1/keys": ("admin", "admin"),
     "/v1/limits": (ANYONE, ANYONE),

@@ -22,6 +22,7 @@ FamilyId = NewType("FamilyId", str)
 ClientId = NewType("ClientId", str)
 FileContentId = NewType("FileContentId", str)
 ToolId = NewType("ToolId", str)
+DatasetId = NewType("DatasetId", str)
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
@@ -106,6 +107,10 @@ def mint_client_id(now: datetime, tenant_id: TenantId) -> ClientId:
     A token request contains only the client id, so the client id must contain the tenant.
     """
     return ClientId(_mint("cli", now) + own_ulid(tenant_id))
+
+
+def mint_dataset_id(now: datetime) -> DatasetId:
+    return DatasetId(_mint("dts", now))
 
 
 def tenant_of_client(client_id: ClientId) -> TenantId:

@@ -29,8 +29,13 @@ _BY_SCOPE: dict[Scope, tuple[str, ...]] = {
     ),
     "jobs:read": ("route:GET /v1/jobs*",),
     "jobs:write": ("route:POST /v1/jobs*", "tool:*", "model:*"),
-    "agents:read": ("route:GET /v1/agents*", "route:GET /v1/tools*"),
-    "agents:write": ("route:POST /v1/agents*", "route:PATCH /v1/agents*", "route:DELETE /v1/agents*"),
+    "agents:read": (
+        "route:GET /v1/agents*", "route:GET /v1/tools*", "route:GET /v1/datasets*", "route:POST /v1/datasets/query",
+    ),
+    "agents:write": (
+        "route:POST /v1/agents*", "route:PATCH /v1/agents*", "route:DELETE /v1/agents*", "route:POST /v1/datasets",
+        "route:DELETE /v1/datasets*",
+    ),
     "admin": ("*",),
 }  # fmt: skip
 

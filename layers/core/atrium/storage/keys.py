@@ -7,7 +7,7 @@ partition. `·` means the prefix without a suffix.
     partition              sort                        item, and the code that reads it
     TENANT#<id>, of a tenant
     ·                      TENANT                      tenant, settings, config_version (authorizer, every call)
-    ·                      COUNTS                      numbers of users, active admins, agents, tools and files
+    ·                      COUNTS                      numbers of users, active admins, agents, tools, files and data sets
     ·                      KEY#<key>                   API key (authorizer: one batch with TENANT) · list
     ·                      USER#<usr>                  user (authorizer: one batch with TENANT) · list
     ·                      EMAIL#<email>               marker: unique email -> user      login: email across tenants
@@ -19,6 +19,7 @@ partition. `·` means the prefix without a suffix.
     ·                      POLICY#<pol>                a policy
     ·                      TOOL#<name>                 an HTTP tool (turn: one batch, if its agent has such tools) · list
                                                        TOOL_ID#<tol>: marker: id -> name
+    ·                      DATASET#<name>              a data set · list
     ·                      REBUILD DRIFT               last rebuild of counters from the ledger; last comparison with it (operator)
     ·                      MONTH_TOTAL#<yyyy-mm>       monthly total of an erased ledger; kept with the tombstone
     ADMISSION              TENANT|<scope>              limits, windows, slots of a scope: one conditional write (atrium.quotas)
@@ -80,6 +81,8 @@ FILES = "FILES"
 IDEMPOTENCY = "IDEMPOTENCY"
 OAUTH_STATES = "OAUTH_STATES"
 TOOL_CALLS = "TOOL_CALLS"
+DATASETS = "DATASET#"
+"""The prefix of the sort keys of data sets."""
 STEP = "STEP#"
 """The prefix of the sort keys of a run's steps."""
 APPROVAL = "APPROVAL#"
@@ -156,6 +159,11 @@ def tool(name: str) -> Key:
 def tool_id(some_id: ToolId) -> Key:
     """Return the key of the marker that contains the name of a tool."""
     return Key("", _join("TOOL_ID", some_id))
+
+
+def dataset(name: str) -> Key:
+    _join(name)
+    return Key("", f"{DATASETS}{name}")
 
 
 def session(session_id: SessionId) -> Key:

@@ -1,4 +1,4 @@
-"""Counts the users, agents, tools and files of a tenant in one item.
+"""Counts the users, agents, tools, files and data sets of a tenant in one item.
 
 The transaction that creates or removes an object also changes the count. The limit is therefore exact for concurrent
 calls, and no list has to be read to count the objects.
@@ -6,7 +6,7 @@ calls, and no list has to be read to count the objects.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from atrium.kernel.errors import CountExceeded
 from atrium.storage import keys
@@ -14,15 +14,20 @@ from atrium.storage.table import TenantTable
 from atrium.storage.writes import ANY, Update
 from atrium.tenants.plans import UNLIMITED
 
-type Counted = Literal["users", "agents", "tools", "files"]
+type Counted = Literal["users", "agents", "tools", "files", "datasets"]
+
+COUNTED: tuple[Counted, ...] = get_args(Counted.__value__)
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The current numbers of a tenant's users and agents."""
+    """The current numbers of a tenant's objects."""
 
     users: int = 0
     agents: int = 0
+    tools: int = 0
+    files: int = 0
+    datasets: int = 0
 
 
 def counting(name: Counted, maximum: int = UNLIMITED) -> Update:
@@ -43,7 +48,7 @@ def discounting(name: Counted) -> Update:
 
 def read_counts(item: Mapping[str, Any] | None) -> Counts:
     found = item or {}
-    return Counts(max(0, found.get("users", 0)), max(0, found.get("agents", 0)))
+    return Counts(**{name: max(0, found.get(name, 0)) for name in COUNTED})
 
 
 def count_exceeded(table: TenantTable, name: Literal["users", "agents"], maximum: int) -> CountExceeded:
