@@ -24,11 +24,12 @@ from atrium.tools.done import DONE
 from atrium.tools.files import FILE_DELETE, FILE_LIST, FILE_READ, FILE_WRITE
 from atrium.tools.model import EffectClass, Tool, ToolContext, ToolRefusal, ToolRetry
 from atrium.tools.output import bound_text, read_output
+from atrium.tools.sql import DATASET_LIST, SQL_QUERY
 from atrium.tools.todo import TODO
 from atrium.tools.web import WEB_FETCH
 
 BUILT_IN: tuple[Tool[Any], ...] = (
-    CALCULATOR, CURRENT_TIME, TODO, WEB_FETCH, FILE_LIST, FILE_READ, FILE_WRITE, FILE_DELETE,
+    CALCULATOR, CURRENT_TIME, TODO, WEB_FETCH, FILE_LIST, FILE_READ, FILE_WRITE, FILE_DELETE, DATASET_LIST, SQL_QUERY,
 )  # fmt: skip
 MESSAGE_IMAGE_BYTES_MAX = 3_000_000
 """Maximum size of the images of one message. In base64, they fit into a Lambda response of 6 MB."""
