@@ -76,6 +76,9 @@ def test_answers(sql: str, rows: list[list[object]]) -> None:
         ("SELECT sum(", "not valid SQL near line 1"),
         ("SELECT " + "(" * 3_000, "nested too deeply"),
         ("SELECT " + "(SELECT " * 1_000 + "1" + ")" * 1_000, "nested too deeply"),
+        ("SELECT 1 FROM orders" + " JOIN orders" * 30, "too complex"),
+        ("SELECT 1 FROM orders" + " JOIN (SELECT 1) t" * 30, "too complex"),
+        ("SELECT 1 FROM orders" + " LEFT JOIN orders" * 12 + f" JOIN (SELECT {'1, ' * 3_000} 1) t", "too complex"),
         ("SELECT " + "NOT (" * 1_000 + "1" + ")" * 1_000, "nested too deeply"),
     ],
 )
