@@ -30,7 +30,7 @@ from atrium.identity.verification import (
 )
 from atrium.kernel.errors import AtriumError, Unauthenticated
 from atrium.kernel.ids import KeyId, TenantId, is_id
-from atrium.storage import keys
+from atrium.storage import keys, platform_keys
 from atrium.storage.table import PlatformTable, TenantTable
 from atrium.tenants.context import Caller, TenantContext
 from atrium.tenants.model import Tenant
@@ -104,7 +104,7 @@ class Authorizer:
 
     def _decide_platform_key(self, said: EncodedKey, wanted: str, now: datetime) -> Decision:
         table = self.runtime.platform_table
-        place = keys.platform_key(said.key_id)
+        place = platform_keys.platform_key(said.key_id)
         found = table.batch_get([place])
         key = read_key(found[place], None) if place in found else None
         decision = decide_platform_key(said, key, find_pepper=self.runtime.secrets.peppers("api_key").find, now=now)

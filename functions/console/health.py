@@ -14,7 +14,7 @@ from atrium.http.models import StrictModel
 from atrium.http.problems import MEDIA_TYPE
 from atrium.http.responses import PROBLEM_REFERENCE
 from atrium.kernel.errors import AtriumError
-from atrium.storage.keys import module
+from atrium.storage import platform_keys
 from fastapi import APIRouter, Response
 
 type HealthStatus = Literal["healthy", "degraded", "unhealthy"]
@@ -100,7 +100,7 @@ async def read_readiness(runtime: RuntimeDep, response: Response) -> Readiness:
 
 def _checks(runtime: Runtime) -> dict[str, Check]:
     """Return the checks of this deployment: the table, and whether the configured secrets have values."""
-    checks: dict[str, Check] = {"table": lambda: runtime.platform_table.get(module("console"))}
+    checks: dict[str, Check] = {"table": lambda: runtime.platform_table.get(platform_keys.module("console"))}
     named = set(runtime.settings.secret_arns)
     if named - {"model"}:
         checks["secrets"] = partial(runtime.secrets.require_values, *sorted(named - {"model"}))

@@ -23,7 +23,7 @@ from atrium.kernel.crypto import encode_base64url
 from atrium.kernel.ids import KeyId
 from atrium.kernel.pagination import PageRequest
 from atrium.settings import Environment
-from atrium.storage import keys
+from atrium.storage import platform_keys
 from atrium.storage.secrets import Pepper, read_peppers
 from atrium.storage.table import PhysicalTable, PlatformTable, TransactionRefused
 from atrium.storage.writes import NEW, Put
@@ -121,7 +121,7 @@ def make_first_platform_key(
     """Create the first platform key and return its text. Return None if the key already exists."""
     issued = _issue(pepper, environment, FIRST_KEY_NAME, now)
     platform = PlatformTable(table)
-    marker = Put(keys.first_platform_key(), {"key_id": issued.key.id}, NEW)
+    marker = Put(platform_keys.first_platform_key(), {"key_id": issued.key.id}, NEW)
     try:
         platform.transact([marker, KeyStore(platform).creation(issued.key)])
     except TransactionRefused:

@@ -8,12 +8,12 @@ from atrium.agent.store import AgentStore
 from atrium.audit.model import Origin
 from atrium.audit.service import AuditService
 from atrium.audit.store import AuditStore
-from atrium.files.model import Content, make_file, read_path
-from atrium.files.store import FileStore
 from atrium.datasets.content import read_content
 from atrium.datasets.image import build_image
 from atrium.datasets.model import Dataset
 from atrium.datasets.store import DatasetStore
+from atrium.files.model import Content, make_file, read_path
+from atrium.files.store import FileStore
 from atrium.identity.clients.model import Client
 from atrium.identity.clients.secret import digest_secret
 from atrium.identity.clients.store import ClientStore
@@ -202,6 +202,7 @@ class _Writer:
                 updated_at=self.now,
             )
             HttpToolStore(self.table).create(tool, self._record("tool.create", tool_id))
+
     def write_datasets(self) -> None:
         text = "city,amount\nRome,120.5\nOslo,80\nRome,19.5\n"
         content = read_content("csv", text)

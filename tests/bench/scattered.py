@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from atrium.kernel.ids import RunId, mint_run_id, mint_session_id
 from atrium.quotas.model import Rejected
 from atrium.quotas.platform import PlatformLimit
-from atrium.storage import keys
+from atrium.storage import platform_keys
 from atrium.storage.table import PhysicalTable, PlatformTable
 
 from tests.bench.measuring import Figures, consuming
@@ -41,7 +41,7 @@ def measure_scattered(physical: PhysicalTable) -> dict[str, Figures]:
     for rate, maximum, seconds in LOADS:
         table = PlatformTable(physical)
         limit = PlatformLimit(table, maximum, Clock())
-        table.delete_all([keys.platform_concurrency(item) for item in range(limit.items)])
+        table.delete_all([platform_keys.platform_concurrency(item) for item in range(limit.items)])
         with consuming(physical) as consumed:
             load = Load(table, maximum, random.Random(rate))
             load.run(rate, seconds)

@@ -18,7 +18,7 @@ from atrium.kernel.ids import (
     ToolId,
     UserId,
 )  # fmt: skip
-from atrium.storage import keys, provider_keys, throttle_keys
+from atrium.storage import keys, platform_keys, provider_keys, throttle_keys
 from atrium.storage.keys import Key
 from atrium.storage.table import BoundTable, PhysicalTable, PlatformTable, TenantTable
 from atrium.storage.writes import ANY, Put
@@ -87,7 +87,9 @@ TENANTS: dict[str, Sample] = {
 }
 # Function that builds a key -> sample items of the platform that contain data about a tenant.
 PLATFORMS: dict[str, Sample] = {
-    "keys.tenant_name": lambda tenant: [(keys.tenant_name(f"name of {tenant}"), {"tenant_id": tenant, "claim": "x"})],
+    "platform_keys.tenant_name": lambda tenant: [
+        (platform_keys.tenant_name(f"name of {tenant}"), {"tenant_id": tenant, "claim": "x"})
+    ],
     "keys.idempotency": lambda tenant: [
         (keys.idempotency(f"path {tenant}"), {"path": f"/v1/tenants/{tenant}/suspend", "saved": {"run_id": "x"}}),
         (
@@ -103,13 +105,14 @@ PLATFORMS: dict[str, Sample] = {
     "throttle_keys.known_address": lambda tenant: [(throttle_keys.known_address(tenant, EMAIL, "::1"), {})],
     "throttle_keys.unlocks": lambda tenant: [(throttle_keys.unlocks("gone@acme.example", tenant), {})],
 }
-STAYS = {"keys.tenant", "keys.registered_tenant", "keys.month_total"}
-WHILE_IT_LASTS = {"keys.deletion"}
+STAYS = {"keys.tenant", "platform_keys.registered_tenant", "keys.month_total"}
+WHILE_IT_LASTS = {"platform_keys.deletion"}
 # Items of one user. A user id belongs to only one tenant.
 OF_A_USER = {"throttle_keys.password_attempts"}
 UNRELATED = {
-    "keys.circuit", "keys.platform_concurrency", "keys.platform_key", "keys.first_platform_key", "keys.module",
-    "keys.drift_round", "throttle_keys.address_failures",
+    "platform_keys.circuit", "platform_keys.platform_concurrency", "platform_keys.platform_key",
+    "platform_keys.first_platform_key", "platform_keys.module",
+    "platform_keys.drift_round", "throttle_keys.address_failures",
 }  # fmt: skip
 # Functions that build parts of the keys above: partitions, sort keys, and parts of index keys.
 PARTS = {

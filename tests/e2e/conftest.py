@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 from atrium.llm.catalogue import DEFAULT_MODEL
-from atrium.storage import keys
+from atrium.storage import platform_keys
 from atrium.storage.table import PhysicalTable, PlatformTable
 from atrium.storage.writes import ANY, Delete
 
@@ -126,7 +126,7 @@ def close_circuit(stack: Stack) -> Iterator[Callable[[], object]]:
     """Return a function that closes the circuit of the model that the tests use."""
     client = Endpoint(stack.description["endpoint_url"]).client("dynamodb")
     table = PlatformTable(PhysicalTable(client, stack.description["table"]))
-    yield lambda: table.write(Delete(keys.circuit(DEFAULT_MODEL), ANY))
+    yield lambda: table.write(Delete(platform_keys.circuit(DEFAULT_MODEL), ANY))
     client.close()
 
 

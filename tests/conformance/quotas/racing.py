@@ -31,7 +31,7 @@ from atrium.quotas.model import (
 )
 from atrium.quotas.platform import PlatformLimit
 from atrium.quotas.service import QuotaService
-from atrium.storage import keys
+from atrium.storage import keys, platform_keys
 from atrium.storage.table import PhysicalTable, PlatformTable, TenantTable
 from atrium.storage.writes import NEW, Put
 from botocore.awsrequest import AWSPreparedRequest
@@ -194,7 +194,7 @@ def platform_slots(race: Race) -> list[set[str]]:
     """Return the runs in each item of the platform limit. Check that no item exceeds its share of the limit."""
     table = PlatformTable(replace(race, lost=0.0).physical())
     limit = PlatformLimit(table, race.platform_max or 0, race.clock)
-    found = [table.get(keys.platform_concurrency(item)) or {} for item in range(limit.items)]
+    found = [table.get(platform_keys.platform_concurrency(item)) or {} for item in range(limit.items)]
     shares = [limit.share(item) for item in range(limit.items)]
     assert sum(shares) == race.platform_max
     slots = [set(item.get("slots", {})) for item in found]

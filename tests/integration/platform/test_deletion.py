@@ -14,7 +14,7 @@ from atrium.identity.users.model import User
 from atrium.identity.users.store import UserStore
 from atrium.kernel.errors import TenantInactive
 from atrium.kernel.ids import TenantId, mint_user_id
-from atrium.storage import keys, provider_keys
+from atrium.storage import keys, platform_keys, provider_keys
 from atrium.storage.login import list_logins
 from atrium.storage.table import Query
 from atrium.tenants.deletions import OWN_SECONDS
@@ -75,7 +75,7 @@ class Leaving:
         return [*held, *(place for place in logins if place[0] == self.tenant_id)]
 
     def is_listed(self) -> bool:
-        return self.deployment.runtime.platform_table.get(keys.deletion(self.tenant_id)) is not None
+        return self.deployment.runtime.platform_table.get(platform_keys.deletion(self.tenant_id)) is not None
 
     def sweep(self, remaining_ms: Callable[[], int] = PLENTY, *, seconds: float = OWN_SECONDS) -> dict[str, int]:
         """Advance the clock by `seconds` and run the sweeper. Return the counts that are not zero.

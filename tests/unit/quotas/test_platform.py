@@ -8,7 +8,7 @@ from atrium.kernel.errors import Unavailable
 from atrium.quotas.model import AdmissionRequest, Admitted, Rejected, ScopeLimits, Used
 from atrium.quotas.platform import ITEMS_MAX, SHARE, PlatformLimit
 from atrium.quotas.service import QuotaService
-from atrium.storage import keys
+from atrium.storage import keys, platform_keys
 from atrium.storage.table import PhysicalTable, PlatformTable
 
 from tests.builders.memory_table import MemoryPlatform, MemoryTable
@@ -35,7 +35,7 @@ class Platform:
 
     def slots(self) -> list[dict[str, int]]:
         items = self.table.memory.items
-        return [items.get(keys.platform_concurrency(item), {}).get("slots", {}) for item in range(ITEMS_MAX)]
+        return [items.get(platform_keys.platform_concurrency(item), {}).get("slots", {}) for item in range(ITEMS_MAX)]
 
     def running(self) -> int:
         return sum(map(len, self.slots()))
@@ -209,7 +209,7 @@ def test_the_number_of_items_may_change(before: int, after: int) -> None:
 def test_recovers_from_many_expired_slots_after_lowering_the_limit() -> None:
     """An expression has at most 4 kB, so one write removes only some of many expired slots."""
     platform = Platform(30_000)
-    item = keys.platform_concurrency(0)
+    item = platform_keys.platform_concurrency(0)
     now = int(platform.clock().timestamp())
     platform.table.memory.items[item] = {"slots": {f"{number:026d}": now - 1 for number in range(300)}, "v": 1}
     platform.maximum = SHARE

@@ -6,7 +6,7 @@ import pytest
 from atrium.kernel.ids import mint_run_id, mint_session_id
 from atrium.quotas.model import slot_name
 from atrium.quotas.platform import PlatformLimit
-from atrium.storage import keys
+from atrium.storage import platform_keys
 from atrium.storage.table import PhysicalTable, PlatformTable
 from atrium.storage.writes import ANY, Put
 
@@ -34,7 +34,7 @@ def test_a_lost_reply_leaks_no_slot(physical_table: PhysicalTable, taken_before:
     with intercepted(physical_table.client, lose_after_others):
         admitted = limit.admit(run_id)
     assert isinstance(admitted, int)
-    items = [limit.table.get(keys.platform_concurrency(item)) or {} for item in range(limit.items)]
+    items = [limit.table.get(platform_keys.platform_concurrency(item)) or {} for item in range(limit.items)]
     assert [slot_name(run_id) in item.get("slots", {}) for item in items] == [at == admitted for at in range(2)]
 
 
@@ -42,4 +42,4 @@ def fill_but_one(limit: PlatformLimit) -> None:
     until = int(limit.clock().timestamp()) + 60
     for item in range(limit.items):
         slots = {f"run{number}": until for number in range(limit.share(item) - 1)}
-        limit.table.write(Put(keys.platform_concurrency(item), {"slots": slots}, ANY))
+        limit.table.write(Put(platform_keys.platform_concurrency(item), {"slots": slots}, ANY))

@@ -43,7 +43,7 @@ from atrium.kernel.errors import (
 from atrium.llm.catalogue import ModelInfo, find_model
 from atrium.llm.content import IMAGE_OMITTED, omit_images
 from atrium.llm.model import ModelEvent, ModelProvider, ModelRequest, ModelStream, Thinking, Usage
-from atrium.storage import keys
+from atrium.storage import platform_keys
 from atrium.storage.table import PlatformTable
 from atrium.storage.writes import NEW, Put
 
@@ -183,7 +183,7 @@ class CircuitBreaker:
         return None
 
     def _read(self, model_id: str) -> CircuitState:
-        item = self.table.get(keys.circuit(model_id)) or {}
+        item = self.table.get(platform_keys.circuit(model_id)) or {}
         state = CircuitState(**{name: int(item.get(name, 0)) for name in CircuitState.__slots__})
         self._remember(model_id, state)
         return state
@@ -197,7 +197,7 @@ class CircuitBreaker:
         item: dict[str, Any] = {**asdict(written), "mark": mark, "ttl": now + _KEPT_SECONDS}
         condition = f"({NEW}) OR #version = :seen" if state.version == 0 else "#version = :seen"
         try:
-            self.table.write(Put(keys.circuit(model_id), item, condition, {"seen": state.version}))
+            self.table.write(Put(platform_keys.circuit(model_id), item, condition, {"seen": state.version}))
         except ConditionFailed as error:
             if not error.item or error.item.get("mark") != mark:
                 return False

@@ -19,7 +19,7 @@ from atrium.kernel.ids import RunId
 from atrium.quotas.decisions import SLOT_SECONDS
 from atrium.quotas.item import MOVED_MAX, ItemUpdate
 from atrium.quotas.model import Rejected, lease_end, slot_name
-from atrium.storage import keys
+from atrium.storage import platform_keys
 from atrium.storage.table import PlatformTable
 
 SHARE = 12
@@ -138,13 +138,13 @@ class PlatformLimit:
     def _apply(self, item: int, update: ItemUpdate) -> Mapping[str, Any] | None:
         """Write an update. Return None on success, otherwise the current item (empty if it does not exist)."""
         try:
-            self.table.write(update.build(keys.platform_concurrency(item)))
+            self.table.write(update.build(platform_keys.platform_concurrency(item)))
         except ConditionFailed as failed:
             return failed.item or {}
         return None
 
     def _read_all(self) -> list[Mapping[str, Any]]:
-        places = [keys.platform_concurrency(item) for item in range(self.items)]
+        places = [platform_keys.platform_concurrency(item) for item in range(self.items)]
         found = self.table.batch_get(places)
         return [found.get(place, {}) for place in places]
 

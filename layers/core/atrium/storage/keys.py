@@ -44,19 +44,6 @@ partition. `·` means the prefix without a suffix.
     FAMILY#<id>            TOKEN                       token family of a login and its last refresh token (authorizer: one batch)
     CODE#<hash>            CODE                        OAuth code; REVOKED#<jti> REVOKED: a client's token (authorizer)
                                                        gsi1 issued: families, codes and these markers, by user or client
-    PLATFORM, of the operator
-    TENANTS                <ten>                       registry: list of tenants
-    TENANT_NAME            <name>                      marker: unique name -> tenant
-    ISSUER#<hash>          MARKER                      issuer and audience -> tenant and provider (authorizer, kept in memory)
-                                                       gsi2 by tenant
-    KEYS                   KEY#<key>                   platform keys; FIRST: marker of the key that bootstrap created
-    CONCURRENCY#<n>        SLOTS                       one shard of the platform limit: slots of its turns
-    CIRCUIT#<model>        STATE                       circuit breaker of a model (chat, once in 10 s and container)
-    SIGNING_KEYS           <kid>                       public keys · IDEMPOTENCY <hash>
-    THROTTLE#<what>        <window>                    login throttles (`throttle_keys`); MODULES <name>: health
-    DRIFT                  ROUND                       progress of the day's comparison of counters
-    DELETIONS              <ten>                       a started tenant deletion and its progress (sweeper, every minute)
-    AUDIT#<yyyy-mm-dd>     <time>#<evt>                audit of the platform: deletions of tenants
 
 Indexes (all KEYS_ONLY): gsi1 and gsi2 (lists of one tenant), sweep (`SWEEP#<shard>`: items with slots, and open runs
 without a slot or that were taken over) and login (`EMAIL#<email>`). The last two contain all tenants; only separate roles may read them (ADR 0003).
@@ -74,7 +61,6 @@ from atrium.kernel.ids import (
 SWEEP_SHARDS = 8
 SEQUENCE_DIGITS = 8
 ADMISSION_SWEPT = "admission"
-DELETIONS = "DELETIONS"
 OLD_ADMISSIONS = "ADMISSION_OF"
 """The partition of admission items of users, keys and agents in the previous layout. A rebuild deletes these items."""
 FILES = "FILES"
@@ -312,41 +298,6 @@ def tool_calls(scope_id: str) -> Key:
     return Key(TOOL_CALLS, scope_id or "TENANT")
 
 
-def platform_concurrency(item: int) -> Key:
-    """Return the key of shard `item` of the platform concurrency limit."""
-    return Key(f"CONCURRENCY#{item}", "SLOTS")
-
-
-def circuit(model_id: str) -> Key:
-    """Return the key of a model's circuit breaker."""
-    return Key(_join("CIRCUIT", model_id), "STATE")
-
-
-def registered_tenant(tenant_id: TenantId) -> Key:
-    return Key("TENANTS", tenant_id)
-
-
-def deletion(tenant_id: TenantId) -> Key:
-    return Key(DELETIONS, tenant_id)
-
-
-def tenant_name(name: str) -> Key:
-    return Key("TENANT_NAME", name)
-
-
-def platform_key(key_id: KeyId) -> Key:
-    return Key("KEYS", _join("KEY", key_id))
-
-
-def first_platform_key() -> Key:
-    return Key("KEYS", "FIRST")
-
-
-def module(name: str) -> Key:
-    """Return the platform key of the item that stores the health of a module."""
-    return Key("MODULES", name)
-
-
 def ledger_month(month_text: str) -> str:
     """Return the partition of the ledger entries of runs that started in a month, such as `2026-11`."""
     return f"LEDGER#{month_text}"
@@ -401,8 +352,3 @@ def rebuild() -> Key:
 def drift() -> Key:
     """Return the key of the item that stores the last comparison of a tenant's counters with its ledger."""
     return Key("", "DRIFT")
-
-
-def drift_round() -> Key:
-    """Return the platform key of the item that stores the progress of the day's comparison for all tenants."""
-    return Key("DRIFT", "ROUND")

@@ -16,7 +16,7 @@ from atrium.kernel.clock import format_time, parse_time
 from atrium.kernel.errors import ConditionFailed
 from atrium.kernel.ids import TenantId
 from atrium.kernel.pagination import LIMIT_MAX, Position
-from atrium.storage import keys
+from atrium.storage import platform_keys
 from atrium.storage.table import PlatformTable, Query
 from atrium.storage.writes import ANY, Delete, Update
 
@@ -62,15 +62,15 @@ class Deletions:
 
     def begin(self, tenant_id: TenantId, *, now: datetime) -> None:
         values = {"id": tenant_id, "now": format_time(now)}
-        self.table.write(Update(keys.deletion(tenant_id), "SET #id = :id, #begun_at = :now", ANY, values))
+        self.table.write(Update(platform_keys.deletion(tenant_id), "SET #id = :id, #begun_at = :now", ANY, values))
 
     def find(self, tenant_id: TenantId) -> Deletion | None:
-        item = self.table.get(keys.deletion(tenant_id))
+        item = self.table.get(platform_keys.deletion(tenant_id))
         return _read(item) if item else None
 
     def list_left(self, *, now: datetime) -> list[Deletion]:
         """Return the deletions that started at least `OWN_SECONDS` ago. Costs one query per hundred entries."""
-        found = map(_read, self.table.query_all(Query(keys.DELETIONS, limit=LIMIT_MAX)))
+        found = map(_read, self.table.query_all(Query(platform_keys.DELETIONS, limit=LIMIT_MAX)))
         return [each for each in found if each.begun_at <= now - timedelta(seconds=OWN_SECONDS)]
 
     def note(self, deletion: Deletion, progress: Progress) -> None:
@@ -80,7 +80,9 @@ class Deletions:
         expression = "SET " + ", ".join(f"#{name} = :{name}" for name in values)
         expression += " ADD " + ", ".join(f"#{name} :{name}" for name in counts)
         try:
-            update = Update(keys.deletion(deletion.tenant_id), expression, "attribute_exists(pk)", {**values, **counts})
+            update = Update(
+                platform_keys.deletion(deletion.tenant_id), expression, "attribute_exists(pk)", {**values, **counts}
+            )
             self.table.write(update)
         except ConditionFailed:
             return
@@ -89,7 +91,7 @@ class Deletions:
         """Remove the entry of a deletion, unless the deletion was started again."""
         values = {"begun": format_time(deletion.begun_at)}
         try:
-            self.table.write(Delete(keys.deletion(deletion.tenant_id), "#begun_at = :begun", values))
+            self.table.write(Delete(platform_keys.deletion(deletion.tenant_id), "#begun_at = :begun", values))
         except ConditionFailed:
             return
 

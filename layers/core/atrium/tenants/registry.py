@@ -13,7 +13,7 @@ from atrium.kernel.clock import format_time
 from atrium.kernel.errors import ConditionFailed
 from atrium.kernel.ids import TenantId
 from atrium.kernel.pagination import Page, PageRequest, Position
-from atrium.storage import keys
+from atrium.storage import platform_keys
 from atrium.storage.keys import Key
 from atrium.storage.table import PlatformTable, Query, TransactionRefused
 from atrium.storage.writes import ANY, EXISTS, NEW, Delete, Operation, Put, Update
@@ -37,7 +37,7 @@ class TenantRegistry:
     table: PlatformTable
 
     def find(self, name: str) -> NameMarker | None:
-        item = self.table.get(keys.tenant_name(same_name(name)))
+        item = self.table.get(platform_keys.tenant_name(same_name(name)))
         return NameMarker(TenantId(item["tenant_id"]), item["claim"]) if item else None
 
     def claim(
@@ -49,10 +49,10 @@ class TenantRegistry:
         """
         marker = {"tenant_id": tenant_id, "claim": secrets.token_hex(8), "name": name}
         condition, values = (NEW, {}) if replacing is None else ("#claim = :claim", {"claim": replacing.claim})
-        operations: list[Operation] = [Put(keys.tenant_name(same_name(name)), marker, condition, values)]
+        operations: list[Operation] = [Put(platform_keys.tenant_name(same_name(name)), marker, condition, values)]
         if registered_at is not None:
             entry = {"id": tenant_id, "name": name, "created_at": format_time(registered_at)}
-            operations.append(Put(keys.registered_tenant(tenant_id), entry, ANY))
+            operations.append(Put(platform_keys.registered_tenant(tenant_id), entry, ANY))
         try:
             self.table.transact(operations)
         except TransactionRefused:
@@ -66,7 +66,7 @@ class TenantRegistry:
         values = {"tenant": marker.tenant_id, "claim": marker.claim}
         try:
             self.table.write(
-                Delete(keys.tenant_name(same_name(name)), "#tenant_id = :tenant AND #claim = :claim", values)
+                Delete(platform_keys.tenant_name(same_name(name)), "#tenant_id = :tenant AND #claim = :claim", values)
             )
         except ConditionFailed:
             return
@@ -76,7 +76,7 @@ class TenantRegistry:
 
         Idempotent.
         """
-        place, alive = keys.registered_tenant(tenant_id), f"{EXISTS} AND attribute_not_exists(#deleted_at)"
+        place, alive = platform_keys.registered_tenant(tenant_id), f"{EXISTS} AND attribute_not_exists(#deleted_at)"
         try:
             marking = Update(place, "SET #deleted_at = :now REMOVE #name", alive, {"now": format_time(now)})
             self.table.transact([marking, record])
@@ -97,7 +97,7 @@ class TenantRegistry:
 
     def is_deleted(self, tenant_id: TenantId) -> bool:
         """Return whether a tenant is deleted. Deletion is final."""
-        entry = self.table.get(keys.registered_tenant(tenant_id))
+        entry = self.table.get(platform_keys.registered_tenant(tenant_id))
         return entry is not None and "deleted_at" in entry
 
     def list(self, page: PageRequest) -> Page[TenantId]:

@@ -10,7 +10,7 @@ from atrium.kernel.clock import format_time, parse_time
 from atrium.kernel.errors import ConditionFailed, Conflict
 from atrium.kernel.ids import KeyId, TenantId
 from atrium.kernel.pagination import Page, PageRequest
-from atrium.storage import keys
+from atrium.storage import keys, platform_keys
 from atrium.storage.keys import Key
 from atrium.storage.table import BoundTable, PlatformTable, Query, TenantTable, TransactionRefused
 from atrium.storage.writes import EXISTS, NEW, Delete, Put, Update
@@ -119,7 +119,7 @@ class KeyStore:
 
 def place_key(table: BoundTable, key_id: KeyId) -> Key:
     """Return the table key of an API key."""
-    return keys.api_key(key_id) if isinstance(table, TenantTable) else keys.platform_key(key_id)
+    return keys.api_key(key_id) if isinstance(table, TenantTable) else platform_keys.platform_key(key_id)
 
 
 def read_key(item: Mapping[str, Any], tenant_id: TenantId | None) -> ApiKey:

@@ -12,7 +12,7 @@ from atrium.kernel.pagination import Page, PageRequest
 from atrium.quotas.rebuild.model import Drift, Rebuild
 from atrium.quotas.rebuild.service import Rebuilder
 from atrium.quotas.rebuild.store import RebuildStore, is_alive
-from atrium.storage import keys
+from atrium.storage import platform_keys
 from atrium.storage.table import PlatformTable, TenantTable
 from atrium.storage.writes import ANY, Put
 from atrium.tenants.model import Tenant
@@ -72,14 +72,14 @@ class DriftRound:
     ) -> int:
         """Compare tenants until all are done or the time is up. Return the number of tenants processed."""
         today = self.clock().astimezone(UTC).date().isoformat()
-        kept: Mapping[str, Any] = self.platform.get(keys.drift_round()) or {}
+        kept: Mapping[str, Any] = self.platform.get(platform_keys.drift_round()) or {}
         if kept.get("day") != today:
             kept = {"day": today, "position": None, "is_over": False}
         met = 0
         while not kept["is_over"] and has_time():
             page = self.list_tenants(PageRequest(1, kept.get("position")))
             kept = {"day": today, "position": page.position, "is_over": page.position is None}
-            self.platform.write(Put(keys.drift_round(), kept, ANY))
+            self.platform.write(Put(platform_keys.drift_round(), kept, ANY))
             for tenant in page.items:
                 met += 1
                 try:
