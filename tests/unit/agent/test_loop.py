@@ -1,11 +1,14 @@
 """The agent loop calls the model and tools until the answer is complete. Its messages are always a valid history."""
 
 import threading
+from dataclasses import replace
+from functools import partial
 
 import pytest
 from atrium.agent.loop import AgentLoop
-from atrium.llm.model import Text, Thinking, ToolResult, Usage
+from atrium.llm.model import ModelRequest, Text, Thinking, ToolResult, Usage
 from atrium.runs.model import Spend, answer_text
+from atrium.runs.steps import Progress, Resumption, Step
 from atrium.tools.model import ToolRefusal, ToolRetry
 from atrium.tools.registry import BUILT_IN, ToolRegistry
 
@@ -46,6 +49,38 @@ def test_thinking_is_shown_and_kept_with_its_signature(bench: LoopBench) -> None
     loop = bench.loop()
     assert run(loop) == ["(hm)", "So."]
     assert loop.messages[0].content == (Thinking("hm", "signature"), Text("So."))
+
+
+def test_thinking_of_a_model_is_not_sent_to_its_fallback(bench: LoopBench) -> None:
+    loop = bench.loop()
+    loop.loop_input = replace(loop.loop_input, fallbacks=("claude-sonnet-5-5",))
+    steps: list[Step] = []
+    loop.record = steps.append
+    bench.model.say(Thinking("hm", "of the model"), calls("calculator", expression="1"))
+    bench.model.say(
+        partial(answer_by, bench, "claude-sonnet-5-5"),
+        Thinking("hm", "of its fallback"),
+        calls("calculator", expression="2"),
+    )
+    run(loop)
+    assert [signatures(request) for request in bench.model.requests] == [[], ["of the model"], ["of its fallback"]]
+
+    progress = Progress()
+    for step in steps[:-1]:
+        progress = progress.after(step, bench.clock.now, {})
+    resumed = bench.loop()
+    resumed.loop_input = replace(resumed.loop_input, model=progress.model)
+    resumed.resumption = Resumption(progress, (), (), (), {})
+    list(resumed.run())
+    assert signatures(bench.model.requests[-1]) == ["of its fallback"]
+
+
+def answer_by(bench: LoopBench, model: str) -> None:
+    bench.model.streams[-1].model = model
+
+
+def signatures(request: ModelRequest) -> list[str]:
+    return [b.signature for message in request.messages for b in message.content if isinstance(b, Thinking)]
 
 
 def test_calls_a_tool_and_returns_its_result_to_the_model(bench: LoopBench) -> None:

@@ -128,6 +128,7 @@ class AgentLoop:
         self.messages, self.iterations = list(progress.messages), progress.iterations
         self._used, self._recorded = (progress.spend, None), len(self.messages)
         self._text = [text for each in self.messages if each.role == "assistant" and (text := each.text)]
+        self._omit_thinking(progress.thinking_from)
 
     def _step(self, request: llm.ModelRequest) -> Iterator[LoopEvent]:
         self.iterations += 1
@@ -249,6 +250,13 @@ class AgentLoop:
             self.degraded = True
             rest = models[models.index(answered) + 1 :]
             self.loop_input = replace(self.loop_input, model=answered, fallbacks=rest)
+            self._omit_thinking(len(self.messages))
+
+    def _omit_thinking(self, end: int) -> None:
+        """Do not send the thinking of own messages before `end`, because another model signed it."""
+        conversation = self.loop_input.conversation
+        omitting = replace(conversation, thinking_from=max(end, conversation.thinking_from))
+        self.loop_input = replace(self.loop_input, conversation=omitting)
 
     def _piece(self, text: str, partial: list[str]) -> Iterator[LoopEvent]:
         if not text:

@@ -22,5 +22,5 @@ Stored messages are not changed. A summary is stored in the outcome of the run t
 summary, and read only the messages that it does not cover.
 
 Thinking blocks are bound to everything before them (ADR 0040). If messages before them were changed during the run,
-the thinking of the run is not sent back.
+the thinking of the run is not sent back. The same applies to thinking of a model before its fallback answered.
 """

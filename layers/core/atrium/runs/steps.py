@@ -78,7 +78,8 @@ class Progress:
     """The state of a run according to its steps. The last of the `messages` may have tool calls.
 
     `made` and `results` belong to these calls. `takeovers` is the number of workers that took over the run since the
-    last answer or result. `at` is the time of the last step.
+    last answer or result. `at` is the time of the last step. The messages before `thinking_from` contain thinking of
+    another model than `model`.
     """
 
     steps: int = 0
@@ -88,6 +89,7 @@ class Progress:
     spend: Spend = field(default_factory=Spend)
     iterations: int = 0
     model: str = ""
+    thinking_from: int = 0
     origin: Mapping[str, Any] = field(default_factory=dict)
     takeovers: int = 0
     at: datetime | None = None
@@ -106,6 +108,7 @@ class Progress:
     def after(self, step: Step, at: datetime, origin: Mapping[str, Any]) -> "Progress":
         """Return the state after one more step, which was recorded at the given time."""
         before = self.closed() if step.messages else self
+        is_other_model = self.steps > 0 and step.model != self.model
         return Progress(
             steps=self.steps + 1,
             messages=(*before.messages, *step.messages),
@@ -114,6 +117,7 @@ class Progress:
             spend=step.spend,
             iterations=step.iterations,
             model=step.model,
+            thinking_from=len(before.messages) if is_other_model else self.thinking_from,
             origin=self.origin or origin,
             takeovers=self.takeovers + 1 if step.is_takeover else 0,
             at=at,
