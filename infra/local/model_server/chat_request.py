@@ -154,6 +154,8 @@ def _check(request: ChatRequest) -> None:
         raise ApiError(400, "Function tools are not supported with reasoning. Set reasoning_effort to none.")
     if request.temperature is not None and not (request.is_zhipu and request.temperature <= 1):
         raise ApiError(400, "temperature is not supported with this model, or above its maximum.")
+    if request.is_zhipu and request.tool_choice != "auto":
+        raise ApiError(400, "tool_choice supports only auto with this model.")
     if request.tool_choice != "auto" and not request.tools:
         raise ApiError(400, "tool_choice is only allowed when tools are specified.")
     for at, message in enumerate(request.messages):

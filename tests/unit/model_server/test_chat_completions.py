@@ -182,6 +182,7 @@ INVALID: list[tuple[int, dict[str, Any]]] = [
     (400, {"model": GLM, "temperature": 1.5}),
     (400, {"tools": [TOOL]}),
     (400, {"tool_choice": "none"}),
+    (400, {"model": GLM, "tools": [TOOL], "tool_choice": "none"}),
     (400, {"stop": ["1", "2", "3", "4", "5"]}),
     (400, {"messages": [user("a"), ASKED]}),
     (400, {"messages": [user("a"), ASKED, user("b")]}),

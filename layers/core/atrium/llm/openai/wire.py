@@ -7,6 +7,7 @@ Two vendors use this format with differences that `Dialect` describes.
   Thinking blocks of other vendors are omitted.
 - OpenAI's models call functions in this API only if they do not reason (developers.openai.com/api/docs/models). A
   request with tools therefore sets `reasoning_effort` to `none`.
+- Zhipu accepts no other `tool_choice` than `auto`.
 - A message of a tool result cannot contain images. They are sent in a message of the user after the results, and the
   result refers to them.
 - An API accepts ids of tool calls with at most 40 characters and names with at most 64. Longer ones, which another
@@ -74,6 +75,7 @@ class Dialect:
     """
 
     output_limit: Literal["max_tokens", "max_completion_tokens"]
+    takes_tool_choice: bool = True
     tools_need_no_reasoning: bool = False
     takes_reasoning_back: bool = False
     image_detail: str | None = None
@@ -82,7 +84,7 @@ class Dialect:
 
 DIALECTS: Mapping[str, Dialect] = {
     "openai": Dialect("max_completion_tokens", tools_need_no_reasoning=True, image_detail="high"),
-    "zhipu": Dialect("max_tokens", takes_reasoning_back=True, temperature_max=1.0),
+    "zhipu": Dialect("max_tokens", takes_tool_choice=False, takes_reasoning_back=True, temperature_max=1.0),
 }
 
 
@@ -104,7 +106,7 @@ def request_params(request: ModelRequest, dialect: Dialect) -> dict[str, Any]:
             }
             for tool in request.tools
         ]
-        if request.tool_choice == "none":
+        if request.tool_choice == "none" and dialect.takes_tool_choice:
             body["tool_choice"] = "none"
         if dialect.tools_need_no_reasoning:
             body["reasoning_effort"] = "none"
