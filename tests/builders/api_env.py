@@ -124,7 +124,7 @@ class ApiEnv:
             request.headers["x-amzn-request-context"] = json.dumps(context)
             request.headers["x-amzn-lambda-context"] = json.dumps({"deadline": deadline})
 
-        client = httpx2.Client(base_url=self.url, event_hooks={"request": [add_context]}, timeout=20)
+        client = httpx2.Client(base_url=self.url, event_hooks={"request": [add_context]}, timeout=300)
         self.clients.append(client)
         return client
 

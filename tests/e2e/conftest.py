@@ -77,7 +77,7 @@ class Stack:
     @property
     def model(self) -> httpx.Client:
         """An HTTP client of the model server's inspection API."""
-        return httpx.Client(base_url=self.description["model_url"], timeout=30)
+        return httpx.Client(base_url=self.description["model_url"], timeout=300)
 
 
 @pytest.fixture(scope="session")
@@ -105,7 +105,7 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     try:
         yield from _connect()
     finally:
-        subprocess.run(["make", "stop"], cwd=ROOT, env=environment, timeout=60, check=True, capture_output=True)
+        subprocess.run(["make", "stop"], cwd=ROOT, env=environment, timeout=300, check=True, capture_output=True)
 
 
 def _connect() -> Iterator[Stack]:
@@ -113,7 +113,7 @@ def _connect() -> Iterator[Stack]:
     tenants: dict[str, Tenant] = {}
     for each in description["tenants"]:
         client = httpx.Client(
-            base_url=description["base_url"], headers={"authorization": f"Bearer {each['api_key']}"}, timeout=60
+            base_url=description["base_url"], headers={"authorization": f"Bearer {each['api_key']}"}, timeout=300
         )
         tenants[each["plan"]] = Tenant(each["id"], each["plan"], each["api_key"], each["agent_id"], client)
     yield Stack(description["base_url"], description, tenants)

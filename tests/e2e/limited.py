@@ -89,12 +89,12 @@ class Limited:
 def made_tenant(stack: Stack) -> Iterator[Limited]:
     """Create a tenant on the free plan. Delete the tenant afterwards."""
     operator = httpx.Client(
-        base_url=stack.base_url, headers={"x-api-key": stack.description["platform_api_key"]}, timeout=60
+        base_url=stack.base_url, headers={"x-api-key": stack.description["platform_api_key"]}, timeout=300
     )
     name = f"limited-{uuid4().hex[:12]}"
     admin = {"email": f"admin@{name}.example", "password": PASSWORD}
     made = operator.post("/v1/tenants", json={"name": name, "plan": "free", "admin": admin}).json()
-    http = httpx.Client(base_url=stack.base_url, headers={"x-api-key": made["api_key"]}, timeout=60)
+    http = httpx.Client(base_url=stack.base_url, headers={"x-api-key": made["api_key"]}, timeout=300)
     client = Endpoint(stack.description["endpoint_url"]).client("dynamodb")
     table = TenantTable(PhysicalTable(client, stack.description["table"]), TenantId(made["id"]))
     yield Limited(made["id"], made["api_key"], http, operator, table)

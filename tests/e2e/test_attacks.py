@@ -31,7 +31,7 @@ def read_signing_key(stack: Stack, kid: str) -> SigningKey:
 def log_in(stack: Stack, tenant: Limited) -> str:
     name = tenant.http.get("/v1/auth/me").json()["tenant"]["name"]
     body = {"email": f"admin@{name}.example", "password": PASSWORD, "tenant": tenant.id}
-    answer = httpx.post(f"{stack.base_url}/v1/auth/login", json=body, timeout=30)
+    answer = httpx.post(f"{stack.base_url}/v1/auth/login", json=body, timeout=300)
     assert answer.status_code == 200, answer.text
     return str(answer.json()["access_token"])
 
@@ -59,7 +59,7 @@ def test_every_forgery_of_a_token(stack: Stack) -> None:
         attacks = list(forger.attacks())
         for at, attack in enumerate(attacks):
             headers = {"authorization": f"Bearer {attack.text}", "user-agent": f"attack {at}"}
-            answer = httpx.post(f"{stack.base_url}/v1/chat", json={"message": "hi"}, headers=headers, timeout=30)
+            answer = httpx.post(f"{stack.base_url}/v1/chat", json={"message": "hi"}, headers=headers, timeout=300)
             check_refused(answer, attack.name)
         named = {f"attack {at}" for at, attack in enumerate(attacks) if attack.names_tenant}
         events = wait_for(lambda: found if (found := refused(tenant, since)).keys() >= named else None, 20, "audit")
@@ -84,7 +84,7 @@ def test_keys_and_headers(stack: Stack) -> None:
             ("revoked", [("x-api-key", made["key"])]),
         ]
         for name, headers in cases:
-            answer = httpx.get(f"{stack.base_url}/v1/sessions", headers=[*headers, ("user-agent", name)], timeout=30)
+            answer = httpx.get(f"{stack.base_url}/v1/sessions", headers=[*headers, ("user-agent", name)], timeout=300)
             check_refused(answer, name)
         events = wait_for(lambda: refused(tenant, since) or None, 20, "the audit has the revoked key")
         assert set(events) == {"revoked"}

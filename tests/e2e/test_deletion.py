@@ -53,7 +53,7 @@ def fill(stack: Stack, tenant: Limited, name: str) -> None:
         tenant.http, "/v1/policies", name="all", effect="allow", principals=["tenant:*"], actions=every, resources=every
     )
     login = {"email": f"ann@{name}", "tenant": tenant.id}
-    with httpx.Client(base_url=stack.base_url, timeout=60) as anybody:
+    with httpx.Client(base_url=stack.base_url, timeout=300) as anybody:
         assert anybody.post("/v1/auth/login", json={**login, "password": PASSWORD}).status_code == 200
         assert anybody.post("/v1/auth/login", json={**login, "password": "a wrong one"}).status_code == 401
     assert tenant.say("What time is it?").status_code == 200

@@ -28,9 +28,9 @@ def test_head_passes_the_gateway_on_every_public_route(stack: Stack) -> None:
         if method != "HEAD":
             continue
         address = stack.base_url + path.replace("{provider}", "google").replace("{proxy+}", "errors/NOT_FOUND")
-        head, got = httpx.head(address, timeout=30), httpx.get(address, timeout=30)
+        head, got = httpx.head(address, timeout=300), httpx.get(address, timeout=30)
         assert (head.status_code, head.content) == (got.status_code, b""), path
-    unknown = httpx.head(f"{stack.base_url}/v1/users", timeout=30)
+    unknown = httpx.head(f"{stack.base_url}/v1/users", timeout=300)
     assert unknown.status_code == 404
 
 

@@ -35,7 +35,7 @@ def test_every_example_succeeds(request: pytest.FixtureRequest, stack: Stack) ->
     if request.config.getoption("--stack"):
         pytest.skip("needs a new stack")
     document = json.loads(TARGET.read_text(encoding="utf-8"))
-    with httpx.Client(base_url=stack.base_url, timeout=60, trust_env=False) as client:
+    with httpx.Client(base_url=stack.base_url, timeout=300, trust_env=False) as client:
         sent = [
             _send(client, stack, path, method, operation)
             for path, item in document["paths"].items()

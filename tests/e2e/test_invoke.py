@@ -26,7 +26,7 @@ def test_invoked_chat_is_in_the_stack(stack: Stack) -> None:
     assert answer["statusCode"] == 200, answer["body"]
     run_id = json.loads(answer["body"])["run_id"]
     headers = {"authorization": f"Bearer {TENANT_KEY}"}
-    read = httpx.get(f"{stack.base_url}/v1/runs/{run_id}", headers=headers, timeout=30)
+    read = httpx.get(f"{stack.base_url}/v1/runs/{run_id}", headers=headers, timeout=300)
     assert read.status_code == 200, read.text
     assert read.json()["status"] == "succeeded"
 

@@ -81,7 +81,7 @@ def test_tokens_and_money(tenant: Limited) -> None:
 def test_calls_rejected_for_slots_are_not_counted_as_requests(tenant: Limited) -> None:
     tenant.put(concurrent_turns=1)
     with ThreadPoolExecutor(1) as pool:
-        slow = pool.submit(tenant.say, "[[slow=0.4]] [[pieces=20]] Hi")
+        slow = pool.submit(tenant.say, "[[slow=1]] [[pieces=100]] Hi")
         deadline = time.monotonic() + 20
         while tenant.standing("concurrent_turns")["used"] == 0:
             assert time.monotonic() < deadline
@@ -91,7 +91,9 @@ def test_calls_rejected_for_slots_are_not_counted_as_requests(tenant: Limited) -
             assert (answer.status_code, answer.json()["code"]) == (429, "CONCURRENCY_LIMITED")
             assert answer.json()["limit"] == "concurrent_turns"
             assert int(answer.headers["retry-after"]) >= 1
-        assert slow.result().status_code == 200
+        (running,) = tenant.http.get("/v1/runs", params={"status": "running"}).json()["data"]
+        assert tenant.http.post(f"/v1/runs/{running['id']}/cancel").status_code == 200
+        assert slow.result().json()["stop_reason"] == "cancelled"
     assert tenant.standing("requests_per_day")["used"] == 1
     assert tenant.say().status_code == 200
     assert tenant.standing("requests_per_day")["used"] == 2
@@ -124,7 +126,7 @@ def test_users_and_agents_are_counts(tenant: Limited) -> None:
 
 def test_a_key_has_limits_of_its_own(stack: Stack, tenant: Limited) -> None:
     key = tenant.http.post("/v1/keys", json={"name": "small", "limits": {"requests_per_day": 1}}).json()
-    http = httpx.Client(base_url=stack.base_url, headers={"x-api-key": key["key"]}, timeout=60)
+    http = httpx.Client(base_url=stack.base_url, headers={"x-api-key": key["key"]}, timeout=300)
     own = replace(tenant, key=key["key"], http=http)
     assert own.say().status_code == 200
     assert own.refused("requests_per_day", "QUOTA_EXCEEDED").json()["scope"] == "key"
@@ -159,7 +161,7 @@ def test_a_rotated_keys_limits_and_what_it_used_carry_over(stack: Stack, tenant:
         key = tenant.http.post(f"/v1/keys/{key['id']}/rotate", json={"grace_seconds": 600}).json()
         assert key["limits"] == {"requests_per_day": 3}
         texts.append(key["key"])
-    clients = [httpx.Client(base_url=stack.base_url, headers={"x-api-key": text}, timeout=60) for text in texts]
+    clients = [httpx.Client(base_url=stack.base_url, headers={"x-api-key": text}, timeout=300) for text in texts]
     line = [replace(tenant, key=text, http=client) for text, client in zip(texts, clients, strict=True)]
     assert [each.say().status_code for each in line] == [200, 200, 200], "the old ones live in their time of grace"
     for each in line:

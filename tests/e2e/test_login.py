@@ -9,7 +9,7 @@ from tests.e2e.conftest import Stack
 
 def _call(stack: Stack, method: str, path: str, token: str = "", **options: Any) -> httpx.Response:
     headers = {"authorization": f"Bearer {token}"} if token else {}
-    return httpx.request(method, f"{stack.base_url}{path}", headers=headers, timeout=60, **options)
+    return httpx.request(method, f"{stack.base_url}{path}", headers=headers, timeout=300, **options)
 
 
 def _log_in(stack: Stack, number: int = 0) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def body_of(name: str) -> Any:
 
 def with_ids(stack: Stack) -> list[tuple[str, str]]:
     """Return the method and path of each route of the served document that has an id in its path."""
-    paths = httpx.get(f"{stack.base_url}/v1/openapi.json", timeout=30).json()["paths"]
+    paths = httpx.get(f"{stack.base_url}/v1/openapi.json", timeout=300).json()["paths"]
     found = [(method.upper(), path) for path, item in paths.items() for method in _METHODS if method in item]
     return [(method, path) for method, path in found if "{" in path and f"{method} {path}" not in ELSEWHERE]
 

@@ -15,7 +15,7 @@ DENIED = (403, "POLICY_DENIED")
 def new_key(stack: Stack, tenant: Limited) -> httpx.Client:
     made = tenant.http.post("/v1/keys", json={"name": f"key {uuid4().hex[:8]}"})
     assert made.status_code == 201, made.text
-    return httpx.Client(base_url=stack.base_url, headers={"x-api-key": made.json()["key"]}, timeout=30)
+    return httpx.Client(base_url=stack.base_url, headers={"x-api-key": made.json()["key"]}, timeout=300)
 
 
 def deny(tenant: Limited, *resources: str) -> str:

@@ -126,12 +126,12 @@ def test_unknown_paths_and_methods(pro: Tenant, method: str, path: str) -> None:
     [("[[status=500]]", 502, "MODEL_FAILED"), ("[[disconnect]]", 502, "MODEL_FAILED")],
 )
 def test_a_model_that_fails(pro: Tenant, directive: str, status: int, code: str) -> None:
-    _check(pro.http.post("/v1/chat", json={"message": f"{directive} hi"}, timeout=60), status, code)
+    _check(pro.http.post("/v1/chat", json={"message": f"{directive} hi"}, timeout=300), status, code)
 
 
 def test_a_model_that_hangs(pro: Tenant) -> None:
     body = {"message": "[[hang]] hi", "limits": {"max_seconds": 3}}
-    _check(pro.http.post("/v1/chat", json=body, timeout=30), 504, "MODEL_TIMEOUT")
+    _check(pro.http.post("/v1/chat", json=body, timeout=300), 504, "MODEL_TIMEOUT")
 
 
 def test_a_model_that_fails_twice_is_asked_again(pro: Tenant) -> None:
@@ -145,7 +145,7 @@ def test_a_platform_route_is_not_for_a_tenant(pro: Tenant) -> None:
 def test_a_suspended_tenant(stack: Stack, pro: Tenant) -> None:
     del pro
     with httpx.Client(
-        base_url=stack.base_url, headers={"x-api-key": stack.description["platform_api_key"]}, timeout=30
+        base_url=stack.base_url, headers={"x-api-key": stack.description["platform_api_key"]}, timeout=300
     ) as platform:
         body = {
             "name": "suspended-soon",

@@ -80,7 +80,7 @@ def test_two_turns_at_once_in_one_session(pro: Tenant) -> None:
     statuses: list[int] = []
 
     def ask(text: str) -> None:
-        with httpx.Client(base_url=pro.http.base_url, headers=pro.http.headers, timeout=60) as client:
+        with httpx.Client(base_url=pro.http.base_url, headers=pro.http.headers, timeout=300) as client:
             answer = client.post("/v1/chat", json={"message": text, "session_id": session_id})
             statuses.append(answer.status_code)
             if answer.status_code == 409:

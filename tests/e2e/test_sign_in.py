@@ -26,7 +26,7 @@ def consent(url: str) -> dict[str, str]:
 def test_signing_in_and_connecting(stack: Stack) -> None:
     register(stack, "google")
     register(stack, "github")
-    with httpx.Client(base_url=stack.base_url, timeout=60, trust_env=False) as browser:
+    with httpx.Client(base_url=stack.base_url, timeout=300, trust_env=False) as browser:
         tenant = stack.tenants["pro"].id
         out = browser.get("/v1/auth/google/authorize", params={"tenant": tenant}, follow_redirects=False)
         assert out.status_code == 302, out.text

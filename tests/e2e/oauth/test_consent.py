@@ -49,7 +49,7 @@ class Program:
             "grant_type": "authorization_code", "code": code, "redirect_uri": self.callback,
             "client_id": self.client_id, "code_verifier": self.verifier,
         }  # fmt: skip
-        return httpx.post(f"{self.stack.base_url}/oauth/token", data=form, timeout=30)
+        return httpx.post(f"{self.stack.base_url}/oauth/token", data=form, timeout=300)
 
 
 @pytest.fixture(params=["127.0.0.1", "::1"])
@@ -95,7 +95,7 @@ def test_a_user_logs_in_and_allows(stack: Stack, pro: Tenant, program: Program, 
     redeemed = program.redeem(program.returned(page.url)["code"])
     assert (redeemed.status_code, redeemed.json()["scope"]) == (200, "chat")
     own = {"authorization": f"Bearer {redeemed.json()['access_token']}"}
-    me = httpx.get(f"{stack.base_url}/v1/auth/me", headers=own, timeout=30).json()
+    me = httpx.get(f"{stack.base_url}/v1/auth/me", headers=own, timeout=300).json()
     assert (me["tenant"]["id"], me["scopes"]) == (pro.id, ["chat"])
 
 

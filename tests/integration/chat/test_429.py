@@ -78,7 +78,7 @@ def test_rejects_messages_beyond_the_session_limit(api_env: ApiEnv) -> None:
 def test_rejects_turns_without_a_free_slot_and_does_not_count_them(api_env: ApiEnv) -> None:
     limit(api_env, concurrent_turns=1)
     client = api_env.chat_as()
-    with client.stream("POST", "/v1/chat/stream", json={"message": "[[slow=0.2]] [[pieces=12]] Hi"}) as running:
+    with client.stream("POST", "/v1/chat/stream", json={"message": "[[slow=0.2]] [[pieces=25]] Hi"}) as running:
         assert running.status_code == 200
         assert '"concurrent_turns"' in running.headers["ratelimit-policy"]
         events = read_events(running)

@@ -28,7 +28,7 @@ def platform_limit_of_one(api_env: ApiEnv) -> None:
 def test_rejects_a_turn_beyond_the_limit(api_env: ApiEnv, plan: str, path: str) -> None:
     api_env.tenant_env.configure(OTHER, plan=plan)
     with ThreadPoolExecutor(1) as pool:
-        slow = pool.submit(say, api_env.chat_as(), "[[slow=0.2]] [[pieces=10]] Hi")
+        slow = pool.submit(say, api_env.chat_as(), "[[slow=0.2]] [[pieces=25]] Hi")
         wait_until(api_env.server.requests)
         refused = api_env.chat_as(OTHER_TENANT).post(path, json={"message": "Hi"})
         body = assert_problem(refused, 429, "CONCURRENCY_LIMITED")

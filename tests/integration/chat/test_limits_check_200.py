@@ -93,7 +93,7 @@ def test_agrees_for_a_full_session(api_env: ApiEnv) -> None:
 def test_agrees_for_slots(api_env: ApiEnv) -> None:
     limit(api_env, concurrent_turns=1)
     client = api_env.chat_as()
-    with client.stream("POST", "/v1/chat/stream", json={"message": "[[slow=0.2]] [[pieces=12]] Hi"}) as running:
+    with client.stream("POST", "/v1/chat/stream", json={"message": "[[slow=0.2]] [[pieces=25]] Hi"}) as running:
         events = read_events(running)
         next(events)
         told = check(api_env.chat_as())

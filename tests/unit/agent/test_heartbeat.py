@@ -155,9 +155,12 @@ def test_a_turn_is_cancelled_through_the_table(tenant_env: TenantEnv) -> None:
 
 
 def test_a_turn_at_its_time_limit_keeps_its_partial_answer(tenant_env: TenantEnv) -> None:
-    tenant_env.model.say("One, ", lambda: turn.signal.wait(60), "two")
+    def expire() -> None:
+        turn.heartbeat.deadline = time.monotonic()
+
+    tenant_env.model.say("One, ", expire, lambda: turn.signal.wait(60), "two")
     turn = tenant_env.begin()
-    turn.heartbeat.deadline = time.monotonic() + 0.05
+    turn.heartbeat.poll_seconds = 0.01
     events = list(turn.events())
     assert events[-1].data["stop_reason"] == "max_seconds"
     assert tenant_env.run_of(events).status == "succeeded"

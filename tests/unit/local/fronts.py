@@ -114,7 +114,7 @@ async def front(root: Path, api: Api, stage_prefix: str) -> AsyncIterator[httpx.
             server = LocalServer(application, claimed)
             await server.start()
             try:
-                async with httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as client:
+                async with httpx.AsyncClient(base_url=url, timeout=300, trust_env=False) as client:
                     yield client
             finally:
                 await server.stop()

@@ -65,7 +65,7 @@ def test_variables_can_be_read_by_a_shell(tmp_path: Path) -> None:
 echo "$ATRIUM $KEY $FREE_KEY $ADMIN_PASSWORD"
 echo '{{"usage": {{"tokens": [3, 4]}}, "name": "a b"}}' | tee >(field name) >(field usage.tokens.1) >/dev/null
 """
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, timeout=300)
     assert done.stdout.splitlines()[0] == "http://127.0.0.1:8080/dev atr_dev_y atr_dev_z pw"
     assert sorted(done.stdout.splitlines()[1:]) == ["4", "a b"]
 

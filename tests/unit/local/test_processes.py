@@ -116,7 +116,7 @@ def test_all_are_stopped(tmp_path: Path) -> None:
 
 def test_killed_stack_leaves_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-c", KILLED_STACK, str(tmp_path / "dev.log")]
-    killed = subprocess.run(command, capture_output=True, check=False, timeout=30)
+    killed = subprocess.run(command, capture_output=True, check=False, timeout=300)
     assert killed.returncode == -signal.SIGKILL
     group = int(killed.stdout)
     deadline = time.monotonic() + 60
