@@ -138,8 +138,9 @@ class TurnStarter:
         return DryRun(fitted.tokens, fitted.cost_nanos)
 
     def plan(self, request: TurnRequest, read: TurnContext) -> TurnPlan:
-        own = [name for name in read.agent.tools if name not in self.tools.names]
-        tools = self.tools.add(*self.http_tools.read(self.reader.agents.table, own, read.config_version))
+        tools = self.tools
+        if own := [name for name in read.agent.tools if name not in tools.names]:
+            tools = tools.add(*self.http_tools.read(self.reader.agents.table, own, read.config_version))
         tools = tools.choose(read.agent.tools)
         if read.agent.require_done_tool:
             tools = tools.add(DONE)

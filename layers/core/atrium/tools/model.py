@@ -9,7 +9,6 @@ Any other exception is a defect: it is logged, and the model receives a tool res
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -23,8 +22,6 @@ from atrium.storage.blobs import TenantBlobs
 from atrium.storage.secret_encryption import SecretEncryption
 from atrium.storage.table import TenantTable
 from atrium.tenants.context import TenantContext
-
-_SCHEMAS_MAX = 256
 
 type EffectClass = Literal["pure", "idempotent", "effectful"]
 """What a repeated call does: nothing at all, the same effect once (`ToolContext.idempotency_key`), or its effect again.
@@ -114,7 +111,9 @@ class Tool[Arguments: BaseModel]:
 
     def input_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of the arguments."""
-        return _schema_of(self.arguments)
+        schema = self.arguments.model_json_schema()
+        schema.pop("title", None)
+        return schema
 
     def read(self, arguments: Mapping[str, Any]) -> Arguments:
         """Validate the arguments of a call. Raise `pydantic.ValidationError`."""
@@ -123,11 +122,3 @@ class Tool[Arguments: BaseModel]:
     def call(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutput:
         """Validate the arguments and run the tool. Raise `pydantic.ValidationError`, `ToolRetry` or `ToolRefusal`."""
         return self.run(self.read(arguments), context)
-
-
-@lru_cache(maxsize=_SCHEMAS_MAX)
-def _schema_of(arguments: type[BaseModel]) -> dict[str, Any]:
-    """Return the schema of a model. Schemas are cached, because creating one takes a millisecond."""
-    schema = arguments.model_json_schema()
-    schema.pop("title", None)
-    return schema

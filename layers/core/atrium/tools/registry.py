@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
@@ -34,6 +35,7 @@ BUILT_IN: tuple[Tool[Any], ...] = (
 MESSAGE_IMAGE_BYTES_MAX = 3_000_000
 """Maximum size of the images of one message. In base64, they fit into a Lambda response of 6 MB."""
 _NAME_SHOWN = 100
+_SCHEMAS_MAX = 256
 AMOUNT = "amount"
 _DENIED = "The tenant's policies do not allow the tool {}: the permission `{}` is missing."
 _WITHHELD = "The result was withheld because it looks like a prompt injection ({})."
@@ -131,8 +133,8 @@ class ToolRegistry:
         return ToolRegistry(tools)
 
     def schemas(self) -> tuple[ToolSchema, ...]:
-        """Return the tool schemas for a model."""
-        return tuple(ToolSchema(tool.name, tool.description, tool.input_schema()) for tool in self._tools.values())
+        """Return the tool schemas for a model. Schemas are cached, because creating one takes a millisecond."""
+        return tuple(map(_schema, self._tools.values()))
 
     def call(self, name: str, arguments: Mapping[str, Any], context: ToolContext) -> ToolAnswer:
         """Call a tool, limited by the tool's timeout. Every failure is returned as an error result.
@@ -151,6 +153,11 @@ class ToolRegistry:
             return answers.get(timeout=tool.timeout_seconds)
         except Empty:
             return ToolAnswer(f"The tool timed out after {tool.timeout_seconds} s.", is_error=True)
+
+
+@lru_cache(maxsize=_SCHEMAS_MAX)
+def _schema(tool: Tool[Any]) -> ToolSchema:
+    return ToolSchema(tool.name, tool.description, tool.input_schema())
 
 
 def _answer(tool: Tool[Any], arguments: Mapping[str, Any], context: ToolContext) -> ToolAnswer:
