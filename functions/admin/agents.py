@@ -144,7 +144,8 @@ class AgentAnswer(StrictModel):
 
 def _service(runtime: Runtime, tenant: TenantContext) -> AgentService:
     table = runtime.tenant_table(tenant.tenant_id)
-    return AgentService(tenant, AgentStore(table), runtime.clock, open_audit(tenant, table, runtime.clock))
+    audit = open_audit(tenant, table, runtime.clock)
+    return AgentService(tenant, AgentStore(table), runtime.clock, audit, runtime.tools)
 
 
 @router.get("/v1/agents", dependencies=[require("agents:read")])

@@ -1,5 +1,6 @@
 """`/v1/tools`: the built-in tools, and a tenant's HTTP tools."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from atrium.agent.service import agents_naming
@@ -20,7 +21,7 @@ from atrium.tools.http.model import ToolDefinition
 from atrium.tools.http.service import HttpToolService
 from atrium.tools.http.store import HttpToolStore
 from atrium.tools.model import Tool
-from atrium.tools.registry import BUILT_IN, required_actions
+from atrium.tools.registry import required_actions
 from fastapi import APIRouter, Path, Response
 
 from functions.tools.models import (
@@ -53,11 +54,11 @@ def _service(runtime: Runtime, tenant: TenantContext) -> HttpToolService:
 def list_tools(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> ListOf[ToolAnswer]:
     """List tools.
 
-    Returns the built-in tools, and then the tenant's HTTP tools by name. `allowed` shows which tools the caller may
-    call.
+    Returns the built-in tools that this deployment offers, and then the tenant's HTTP tools by name. `allowed` shows
+    which tools the caller may call.
     """
     scope, service = list_scope(tenant, "tools"), _service(runtime, tenant)
-    found = _list(service, page_request(page, runtime.cursors, scope=scope))
+    found = _list(service, runtime.tools, page_request(page, runtime.cursors, scope=scope))
     return render_page(found.map(lambda each: _render(service.guard, each)), runtime.cursors, scope=scope)
 
 
@@ -120,13 +121,15 @@ def test_tool(tool_id: ToolPath, body: ToolTestBody, tenant: TenantDep, runtime:
     return ToolTestAnswer(result=answer.text, is_error=answer.is_error)
 
 
-def _list(service: HttpToolService, page: PageRequest) -> Page[Tool[Any] | ToolDefinition]:
+def _list(
+    service: HttpToolService, built_in: Sequence[Tool[Any]], page: PageRequest
+) -> Page[Tool[Any] | ToolDefinition]:
     """Return a page of the built-in tools, which come first, and the tenant's tools."""
     position = page.position or {_BUILT_IN_LISTED: "0"}
     if _BUILT_IN_LISTED not in position:
         return service.list(page).map(lambda tool: tool)
     start = int(position[_BUILT_IN_LISTED])
-    shown: list[Tool[Any] | ToolDefinition] = [*BUILT_IN[start : start + page.limit]]
+    shown: list[Tool[Any] | ToolDefinition] = [*built_in[start : start + page.limit]]
     if len(shown) == page.limit:
         return Page(shown, {_BUILT_IN_LISTED: str(start + len(shown))})
     rest = service.list(PageRequest(page.limit - len(shown)))

@@ -11,18 +11,19 @@ from typing import get_args
 from atrium.kernel.clock import read_clock
 from atrium.kernel.errors import AtriumError
 from atrium.kernel.ids import KeyId, is_id
-from atrium.settings import MODEL_VENDORS, Environment
+from atrium.settings import Environment
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.bootstrap.credentials import (
     FIRST_KEY_NAME,
+    PROVIDER_SECRETS,
     BootstrapFailed,
     fill_secrets,
     list_platform_keys,
     make_first_platform_key,
     make_platform_key,
     read_pepper,
-    replace_model_key,
+    replace_api_key,
     revoke_platform_key,
 )
 from infra.bootstrap.stack import DeployedStack
@@ -58,12 +59,12 @@ def _run(options: argparse.Namespace, stack: DeployedStack) -> None:
 def _fill(options: argparse.Namespace, stack: DeployedStack) -> None:
     filled = fill_secrets(stack.secrets_client, stack.arns)
     _say(f"filled: {', '.join(filled)}" if filled else "the secrets have their values already")
-    if options.vendor:
+    if options.provider:
         key = sys.stdin.readline().strip()
         if not key:
             raise BootstrapFailed("no key came on stdin")
-        replace_model_key(stack.secrets_client, stack.arns, options.vendor, key)
-        _say(f"wrote the model key of {options.vendor}; functions read it within five minutes")
+        replace_api_key(stack.secrets_client, stack.arns, options.provider, key)
+        _say(f"wrote the API key of {options.provider}; functions read it within five minutes")
 
 
 def _make_key(options: argparse.Namespace, stack: DeployedStack) -> None:
@@ -97,11 +98,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--stack-name", help="by default atrium-<env>, as in samconfig.toml")
     parser.add_argument("--region", help="by default what the AWS environment says")
     parser.add_argument("--endpoint-url", help="an emulator in place of AWS")
-    vendors = parser.add_mutually_exclusive_group()
-    for vendor in MODEL_VENDORS:
-        vendors.add_argument(
-            f"--{vendor}-api-key-stdin", dest="vendor", action="store_const", const=vendor,
-            help=f"read the platform's API key for models of {vendor} from stdin and keep it",
+    providers = parser.add_mutually_exclusive_group()
+    for provider, secret in PROVIDER_SECRETS.items():
+        providers.add_argument(
+            f"--{provider}-api-key-stdin", dest="provider", action="store_const", const=provider,
+            help=f"read the platform's API key of {provider} ({secret}) from stdin and keep it",
         )  # fmt: skip
     action = parser.add_mutually_exclusive_group()
     action.add_argument(

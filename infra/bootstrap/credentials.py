@@ -13,7 +13,8 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
 from atrium.identity.keys.issue import issue_key
 from atrium.identity.keys.model import ApiKey, IssuedKey
@@ -22,7 +23,7 @@ from atrium.identity.scopes import PLATFORM
 from atrium.kernel.crypto import encode_base64url
 from atrium.kernel.ids import KeyId
 from atrium.kernel.pagination import PageRequest
-from atrium.settings import Environment
+from atrium.settings import MODEL_VENDORS, WEB_SEARCH_PROVIDERS, Environment
 from atrium.storage import platform_keys
 from atrium.storage.secrets import Pepper, read_peppers
 from atrium.storage.table import PhysicalTable, PlatformTable, TransactionRefused
@@ -52,6 +53,7 @@ class SecretArns:
     cursor: str
     idempotency: str
     model: str = ""
+    search: str = ""
 
     @classmethod
     def from_outputs(cls, outputs: Mapping[str, str]) -> SecretArns:
@@ -67,17 +69,24 @@ class SecretArns:
 
 
 SECRETS = tuple(field.name for field in fields(SecretArns))
+type ProviderSecret = Literal["model", "search"]
+PROVIDER_SECRETS: Mapping[str, ProviderSecret] = {
+    **dict.fromkeys(MODEL_VENDORS, "model"), **dict.fromkeys(WEB_SEARCH_PROVIDERS[1:], "search"),
+}  # fmt: skip
+"""The secret with the API key of each provider."""
 
 
 def fill_secrets(
-    client: SecretsManagerClient, arns: SecretArns, *, model_api_keys: Mapping[str, str] | None = None
+    client: SecretsManagerClient,
+    arns: SecretArns,
+    *,
+    api_keys: Mapping[ProviderSecret, Mapping[str, str]] | None = None,
 ) -> tuple[str, ...]:
     """Write a value into each empty secret and return the names of the filled secrets.
 
-    The secret of the model providers is filled only if `model_api_keys` contains a key, by vendor. Idempotent. Raises
-    BootstrapFailed if a secret does not exist.
+    `api_keys` are the keys of providers, by secret and provider. Without a key, the secret of these providers stays
+    empty. Idempotent. Raises BootstrapFailed if a secret does not exist.
     """
-    model_keys = {f"{vendor}_api_key": key for vendor, key in (model_api_keys or {}).items()}
     wanted: dict[str, tuple[str, Callable[[], Mapping[str, object]]]] = {
         "signing": (arns.signing, _make_signing_keys),
         "pepper": (arns.pepper, _make_peppers),
@@ -85,24 +94,30 @@ def fill_secrets(
         "login": (arns.login, _make_peppers),
         "cursor": (arns.cursor, _make_key),
         "idempotency": (arns.idempotency, _make_key),
-        "model": (arns.model if model_keys else "", lambda: model_keys),
     }
+    for name, keys in (api_keys or {}).items():
+        wanted[name] = (getattr(arns, name), partial(_named, keys))
     return tuple(name for name, (arn, make) in wanted.items() if arn and _fill(client, name, arn, make))
 
 
-def replace_model_key(client: SecretsManagerClient, arns: SecretArns, vendor: str, api_key: str) -> None:
-    """Write the API key of a model provider. The keys of other providers are not changed.
+def replace_api_key(client: SecretsManagerClient, arns: SecretArns, provider: str, api_key: str) -> None:
+    """Write the API key of a provider of models or web search. The keys of other providers are not changed.
 
     Raises BootstrapFailed if the secret has an invalid value.
     """
+    name = PROVIDER_SECRETS[provider]
+    arn, keys = getattr(arns, name), _named({provider: api_key})
     try:
-        found = json.loads(client.get_secret_value(SecretId=arns.model)["SecretString"])
-        keys = {**found, f"{vendor}_api_key": api_key}
+        keys = {**json.loads(client.get_secret_value(SecretId=arn)["SecretString"]), **keys}
     except client.exceptions.ResourceNotFoundException:
-        keys = {f"{vendor}_api_key": api_key}
+        pass
     except (KeyError, ValueError, TypeError):
-        raise BootstrapFailed("the model secret has an invalid value; it was not changed") from None
-    client.put_secret_value(SecretId=arns.model, SecretString=json.dumps(keys))
+        raise BootstrapFailed(f"the {name} secret has an invalid value; it was not changed") from None
+    client.put_secret_value(SecretId=arn, SecretString=json.dumps(keys))
+
+
+def _named(api_keys: Mapping[str, str]) -> dict[str, str]:
+    return {f"{provider}_api_key": key for provider, key in api_keys.items()}
 
 
 def read_pepper(client: SecretsManagerClient, arns: SecretArns) -> Pepper:

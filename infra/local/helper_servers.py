@@ -1,4 +1,4 @@
-"""Starts the model server and the OAuth provider as child processes."""
+"""Starts the model server, the search server and the OAuth provider as child processes."""
 
 import asyncio
 import os

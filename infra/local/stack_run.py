@@ -5,7 +5,7 @@ import contextlib
 import signal
 import socket
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 
 from atrium.kernel.ids import TenantId
 from atrium.settings import Settings
@@ -21,7 +21,7 @@ from infra.local.description import Description
 from infra.local.emulator import start_emulator
 from infra.local.gateway.api import read_api
 from infra.local.gateway.front import Front
-from infra.local.helper_servers import start_oauth_provider
+from infra.local.helper_servers import start_oauth_provider, start_server
 from infra.local.lambdas.invoke_proxy import InvokeProxy
 from infra.local.lambdas.service import LambdaService
 from infra.local.logs.stack_log import StackLog
@@ -30,6 +30,7 @@ from infra.local.paths import DESCRIPTION
 from infra.local.ports import HOST, claim_port, port_of
 from infra.local.processes import Child, Children
 from infra.local.reload import watch_source
+from infra.local.search_server import PROVIDER as SEARCH_PROVIDER
 from infra.local.seed import TENANT_IDS, seed_tenants
 from infra.local.seed_objects import claim_tenant_ids, write_objects
 from infra.local.seeds import ACME
@@ -106,16 +107,17 @@ class StackRun:
 
     async def _work(self, on_ready: Callable[[Description], None]) -> None:
         source = read_source()
-        endpoint, models, providers_url = await asyncio.gather(
+        endpoint, models, providers_url, search_url = await asyncio.gather(
             start_emulator(self._children, self._note_loss),
             start_models(self._configuration, self._children, self._note_loss),
             start_oauth_provider(self._configuration, self._children, self._note_loss),
+            start_server("search", "infra.local.search_server", "/", self._children, self._note_loss),
         )
-        self._progress.note("started the AWS emulator, the model server and the sign-in providers")
+        self._progress.note("started the AWS emulator, the model server, the sign-in providers and the search server")
         stack = await asyncio.to_thread(deploy, source, self._parameters(models), endpoint)
         await asyncio.to_thread(correct, stack)
         self._progress.note("deployed template.yaml")
-        service = await self._serve(stack, providers_url)
+        service = await self._serve(stack, {"OAUTH_PROVIDER_URL": providers_url, "WEB_SEARCH_URL": search_url})
         platform_key = await asyncio.to_thread(issue_credentials, stack, models)
         base_url = f"{self.host_url}{self._configuration.stage_prefix}"
         table = PhysicalTable(stack.endpoint.client("dynamodb"), stack.outputs["TableName"])
@@ -145,10 +147,13 @@ class StackRun:
         secrets = Secrets(settings, client=stack.endpoint.client("secretsmanager"))
         write_objects(table, TenantBlobs(bucket, TenantId(ACME)), secrets)
 
-    async def _serve(self, stack: Stack, providers_url: str) -> LambdaService:
-        """Start the Lambda service, the invoke proxy and the front server, and return the Lambda service."""
+    async def _serve(self, stack: Stack, addresses: Mapping[str, str]) -> LambdaService:
+        """Start the Lambda service, the invoke proxy and the front server, and return the Lambda service.
+
+        `addresses` are variables with the addresses of helper servers.
+        """
         functions = await asyncio.to_thread(read_functions, stack)
-        addresses = {"AWS_ENDPOINT_URL": stack.endpoint.url, "OAUTH_PROVIDER_URL": providers_url}
+        addresses = {"AWS_ENDPOINT_URL": stack.endpoint.url, **addresses}
         service = LambdaService(functions, self._children, self._log, addresses=addresses)
         self._endings.append(service.close)
         proxy_socket = claim_port(0)
@@ -172,6 +177,7 @@ class StackRun:
             "Environment": "dev",
             "PublicUrl": "" if self._configuration.stage_prefix else self.host_url,
             **models.parameters,
+            "WebSearchProvider": SEARCH_PROVIDER,
             "LogLevel": {"WARNING": "WARN"}.get(self._configuration.log_level, self._configuration.log_level),
         }
 

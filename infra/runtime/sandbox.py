@@ -75,7 +75,7 @@ def _fill_and_seed(endpoint: Endpoint, ids: Mapping[str, str]) -> None:
     """Fill the empty secrets, and write the objects that tests/events use. Existing values are not changed."""
     arns = SecretArns(*(ids[f"{name.title()}Secret"] for name in SECRETS))
     client = endpoint.client("secretsmanager")
-    fill_secrets(client, arns, model_api_keys=dict.fromkeys(MODEL_VENDORS, "for the model server"))
+    fill_secrets(client, arns, api_keys={"model": dict.fromkeys(MODEL_VENDORS, "for the model server")})
     seed(PhysicalTable(endpoint.client("dynamodb"), ids["Table"]), read_pepper(client, arns))
 
 

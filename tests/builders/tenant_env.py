@@ -41,7 +41,8 @@ from atrium.tenants.context import Caller, Principal, PrincipalType, TenantConte
 from atrium.tenants.plans import PlanName
 from atrium.tools.http.service import HttpToolCache
 from atrium.tools.model import ToolServices
-from atrium.tools.registry import GuardedTools, ToolRegistry
+from atrium.tools.registry import BUILT_IN, GuardedTools, ToolRegistry
+from atrium.tools.search_provider import WebSearch
 from atrium.usage.model import LedgerEntry
 from atrium.usage.store import LedgerStore
 from moto import mock_aws
@@ -100,6 +101,7 @@ class TenantEnv:
     egress: EgressClient = field(default_factory=EgressClient)
     http_tools: HttpToolCache = field(default_factory=HttpToolCache)
     master_key: MasterKey | None = None
+    web_search: WebSearch | None = None
     while_waiting: Callable[[], object] = lambda: None
 
     def table(self, tenant: TenantId = TENANT) -> TenantTable:
@@ -115,7 +117,8 @@ class TenantEnv:
         return LedgerStore(self.table(tenant))
 
     def agents(self, context: TenantContext = ADMIN) -> AgentService:
-        return AgentService(context, AgentStore(self.table(context.tenant_id)), self.clock, self.guard(context).audit)
+        store = AgentStore(self.table(context.tenant_id))
+        return AgentService(context, store, self.clock, self.guard(context).audit, BUILT_IN)
 
     def finalizer(self, tenant: TenantId = TENANT) -> RunFinalizer:
         quotas, runs = self.quotas(tenant), self.runs(tenant)
@@ -142,7 +145,9 @@ class TenantEnv:
     def services(self, context: TenantContext) -> ToolServices:
         tenant, outbound = context.tenant_id, OutboundGuard(self.egress, self.guard(context))
         blobs = TenantBlobs(self.bucket, tenant)
-        return ToolServices(context, self.table(tenant), blobs, outbound, lambda: self.encryption(tenant))
+        return ToolServices(
+            context, self.table(tenant), blobs, outbound, lambda: self.encryption(tenant), self.web_search
+        )
 
     def encryption(self, tenant: TenantId = TENANT) -> SecretEncryption:
         """Return the encryption of a tenant's secrets, with a key of moto's KMS."""

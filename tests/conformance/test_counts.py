@@ -17,6 +17,7 @@ from atrium.storage.table import PhysicalTable, TenantTable
 from atrium.storage.writes import ANY, Put
 from atrium.tenants.auditing import open_audit
 from atrium.tenants.counts import read_counts
+from atrium.tools.registry import BUILT_IN
 
 from tests.builders.tenant_env import ADMIN, TENANT
 
@@ -29,7 +30,7 @@ def agents(dynamodb_table: PhysicalTable) -> AgentService:
     table = TenantTable(dynamodb_table, TENANT)
     item = {"id": TENANT, "plan": "pro", "config_version": 1, "limits": {"agents": LIMIT}}
     table.write(Put(keys.tenant(), item, ANY))
-    return AgentService(ADMIN, AgentStore(table), read_clock, open_audit(ADMIN, table, read_clock))
+    return AgentService(ADMIN, AgentStore(table), read_clock, open_audit(ADMIN, table, read_clock), BUILT_IN)
 
 
 def create(agents: AgentService, name: str) -> str:

@@ -19,8 +19,9 @@ READERS: dict[str, set[SecretName]] = {
     "AuthorizerFunction": {"signing", "pepper"},
     # Signs tokens, accepts one-time tokens and client secrets, creates and reads logins, and uses sign-in clients.
     "IdentityFunction": {"signing", "credential", "login", "cursor", "idempotency", "oauth"},
-    "ChatFunction": {"cursor", "idempotency", "model"},
-    "JobsWorkerFunction": {"model"},
+    # The functions that run turns call models and providers of web search.
+    "ChatFunction": {"cursor", "idempotency", "model", "search"},
+    "JobsWorkerFunction": {"model", "search"},
     "SessionsFunction": {"cursor", "idempotency"},
     # Creates API keys, one-time tokens and client secrets.
     "AdminFunction": {"pepper", "credential", "cursor", "idempotency"},

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from atrium.storage.secrets import Secrets
     from atrium.storage.tenant_credentials import TenantCredentials
     from atrium.tools.http.service import HttpToolCache
+    from atrium.tools.model import Tool
+    from atrium.tools.search_provider import WebSearch
 
 
 LIBRARIES = (
@@ -119,6 +121,23 @@ class Runtime:
         from atrium.tools.http.service import HttpToolCache
 
         return HttpToolCache()
+
+    @cached_property
+    def web_search(self) -> WebSearch | None:
+        """Return the search provider that is configured, or None."""
+        from atrium.tools.search_provider import PROVIDERS, WebSearch
+
+        name = self.settings.web_search_provider
+        if name == "none":
+            return None
+        return WebSearch(PROVIDERS[name], partial(self.secrets.search_api_key, name), self.settings.web_search_url)
+
+    @cached_property
+    def tools(self) -> tuple[Tool[Any], ...]:
+        """Return the built-in tools that this deployment offers."""
+        from atrium.tools.registry import offered_tools
+
+        return offered_tools(web_search=self.web_search is not None)
 
     @cached_property
     def secret_master_key(self) -> MasterKey:

@@ -12,7 +12,12 @@ type Environment = Literal["dev", "staging", "prod"]
 type ModelProvider = Literal["anthropic", "bedrock"]
 MODEL_VENDORS = ("anthropic", "openai", "zhipu")
 """The vendors whose models a deployment can call. `llm.registry` contains their adapters."""
-type SecretName = Literal["signing", "pepper", "credential", "login", "cursor", "idempotency", "model", "oauth"]
+type WebSearchProvider = Literal["none", "brave", "tavily"]
+WEB_SEARCH_PROVIDERS: tuple[WebSearchProvider, ...] = get_args(WebSearchProvider.__value__)
+"""The providers of the tool `web_search`, after "none". `tools.search_provider` contains their adapters."""
+type SecretName = Literal[
+    "signing", "pepper", "credential", "login", "cursor", "idempotency", "model", "oauth", "search"
+]
 
 
 class SettingsInvalid(Exception):
@@ -44,6 +49,8 @@ class Settings:
     minutes_open: bool = False
     tenant_role_arn: str = ""
     jobs_queue_url: str = ""
+    web_search_provider: WebSearchProvider = "none"
+    web_search_url: str = ""
 
     @classmethod
     def read(cls, source: Mapping[str, str] | None = None) -> Self:
@@ -71,6 +78,8 @@ class Settings:
             minutes_open=_choice(env, "MINUTES_OPEN", ("false", "true")) == "true",
             tenant_role_arn=env.get("TENANT_ROLE_ARN", ""),
             jobs_queue_url=env.get("JOBS_QUEUE_URL", ""),
+            web_search_provider=cast("WebSearchProvider", _choice(env, "WEB_SEARCH_PROVIDER", WEB_SEARCH_PROVIDERS)),
+            web_search_url=env.get("WEB_SEARCH_URL", "") if _local_addresses(env) else "",
         )
 
 

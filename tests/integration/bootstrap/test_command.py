@@ -105,6 +105,15 @@ def test_keeps_the_model_keys_of_other_vendors(stack: Stack, monkeypatch: pytest
     assert [stack.secrets().model_api_key(vendor) for vendor in MODEL_VENDORS] == [f"sk-{v}" for v in MODEL_VENDORS]
 
 
+def test_writes_the_keys_of_search_providers_to_their_own_secret(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    for provider in ("brave", "tavily"):
+        monkeypatch.setattr("sys.stdin", io.StringIO(f"key-{provider}\n"))
+        assert stack.run(f"--{provider}-api-key-stdin")[0] == 0
+    assert [stack.secrets().search_api_key(name) for name in ("brave", "tavily")] == ["key-brave", "key-tavily"]
+    with pytest.raises(Unavailable):
+        stack.secrets().model_api_key("anthropic")
+
+
 def test_does_not_replace_a_model_secret_that_it_cannot_read(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     client = boto3.client("secretsmanager", region_name=REGION)
     client.put_secret_value(SecretId=stack.arns.model, SecretString="[1]")

@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx2
 import pytest
-from atrium.tools.registry import BUILT_IN
 
 from tests.builders.api_env import ADMIN, OTHER_TENANT, OWN, ApiEnv, read_events
 from tests.builders.gateway import Fields, tenant_fields
@@ -66,14 +65,14 @@ def test_lists_built_in_tools_and_then_the_tenants_tools(api_env: ApiEnv) -> Non
     create(api_env)
     create(api_env, name="admin_only", permission="admin")
     reader, cursor, found = api_env.tools_as(tenant_fields(scopes="agents:read chat")), None, []
-    for _ in range(len(BUILT_IN)):
+    for _ in range(len(api_env.runtime.tools)):
         query = {"limit": "2", **({"cursor": cursor} if cursor else {})}
         page = reader.get("/v1/tools", params=query).json()
         found += page["data"]
         cursor = page["next_cursor"]
         if cursor is None:
             break
-    built_in = [tool.name for tool in BUILT_IN]
+    built_in = [tool.name for tool in api_env.runtime.tools]
     assert [each["name"] for each in found] == [*built_in, "admin_only", "weather"]
     assert [each["name"] for each in found if not each["allowed"]] == ["admin_only"]
     assert found[0]["id"] is found[0]["http"] is None

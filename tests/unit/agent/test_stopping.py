@@ -11,6 +11,7 @@ from atrium.llm.model import Text, ToolResult, Usage
 from atrium.llm.tokens import bound_tokens
 from atrium.quotas.model import Estimate
 from atrium.runs.model import RunBudget, Spend, answer_text
+from atrium.tools.calculator import CALCULATOR
 from atrium.tools.registry import ToolRegistry
 
 from tests.builders.loops import LoopBench, show, tool
@@ -60,6 +61,7 @@ def test_never_exceeds_the_money_limit(bench: LoopBench) -> None:
 
 
 def test_never_exceeds_the_token_limit(bench: LoopBench) -> None:
+    bench.tools = ToolRegistry([CALCULATOR])
     ask_for_ever(bench)
     loop = bench.loop(max_tokens=6_000, answer_tokens=3_000)
     run(loop)

@@ -86,6 +86,16 @@ def test_each_vendor_has_a_key_of_its_own(store: SecretStore) -> None:
         store.secrets.model_api_key("openai")
 
 
+def test_the_key_of_a_search_provider(store: SecretStore) -> None:
+    with pytest.raises(Unavailable, match="no value: put the key of the search provider into it"):
+        store.secrets.search_api_key("brave")
+    store.put(store.arns.search, {"brave_api_key": "planted-brave"})
+    assert store.secrets.search_api_key("brave") == "planted-brave"
+    with pytest.raises(Unavailable, match="put the key of the search provider into it") as failure:
+        store.open().search_api_key("tavily")
+    assert "planted" not in str(failure.value.internal)
+
+
 def test_a_value_is_read_once(store: SecretStore) -> None:
     store.put(store.arns.cursor, {"key": GOOD_KEY})
     with store.counting() as calls:

@@ -6,8 +6,9 @@ import pytest
 from atrium.audit.query import make_query
 from atrium.egress.client import EgressClient
 from atrium.kernel.pagination import PageRequest
+from atrium.tools.html import read_html
 from atrium.tools.model import ToolContext, ToolRefusal, ToolRetry
-from atrium.tools.web import BYTES_MAX, WEB_FETCH, read_html
+from atrium.tools.web import BYTES_MAX, WEB_FETCH
 
 from tests.builders.loops import tool_context
 from tests.builders.tenant_env import TenantEnv, context_of

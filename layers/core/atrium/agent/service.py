@@ -1,6 +1,6 @@
 """A tenant's agents. Names are unique, one agent is the default, and the plan limits the models."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from atrium.tenants.context import TenantContext
 from atrium.tools.calculator import CALCULATOR
 from atrium.tools.clock import CURRENT_TIME
 from atrium.tools.http.store import HttpToolStore
+from atrium.tools.model import Tool
 from atrium.tools.registry import BUILT_IN
 
 DEFAULT_AGENT_NAME = "assistant"
@@ -34,12 +35,13 @@ class AgentView:
 
 @dataclass(frozen=True, slots=True)
 class AgentService:
-    """Agent operations for one caller. The routes check the caller's scopes."""
+    """Agent operations for one caller. `tools` are the built-in tools of the deployment. Routes check the scopes."""
 
     context: TenantContext
     store: AgentStore
     clock: Clock
     audit: AuditService
+    tools: Sequence[Tool[Any]]
 
     def create(self, fields: Mapping[str, Any], *, is_default: bool) -> AgentView:
         """Create an agent. Raise `Conflict` (name in use), `ModelNotAllowed`, `ValidationFailed` or `CountExceeded`."""
@@ -109,8 +111,13 @@ class AgentService:
 
     def _check_tools(self, agent: AgentConfig) -> None:
         """Check that the tools exist. Costs one batch read if the agent has HTTP tools."""
-        known = [tool.name for tool in BUILT_IN]
+        known = [tool.name for tool in self.tools]
         own = set(agent.tools) - set(known)
+        missing = sorted(own & {tool.name for tool in BUILT_IN})
+        if missing:
+            raise invalid_field(
+                "tools", f"must not contain {list_valid(missing)}, which this deployment does not offer"
+            )
         if own - HttpToolStore(self.store.table).find(sorted(own)).keys():
             raise invalid_field("tools", f"must contain only {list_valid(known)} and the names of the tenant's tools")
 

@@ -88,7 +88,7 @@ def make_turn_service(
         finalizer=finalizer,
         clock=clock,
         provider_for=runtime.models.require,
-        tools=GuardedTools(guard, on_call=logs.record_tool_call),
+        tools=GuardedTools(guard, runtime.tools, logs.record_tool_call),
         services=tool_services(runtime, guard),
         http_tools=runtime.http_tools,
         max_seconds=min(runtime.settings.max_turn_seconds, seconds_max or runtime.settings.max_turn_seconds),
@@ -105,6 +105,7 @@ def tool_services(runtime: Runtime, guard: PolicyGuard) -> ToolServices:
         runtime.tenant_blobs(tenant_id),
         OutboundGuard(runtime.egress, guard),
         partial(runtime.secret_encryption, tenant_id),
+        runtime.web_search,
     )
 
 

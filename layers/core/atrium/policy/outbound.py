@@ -1,8 +1,10 @@
 """Makes outbound calls for a tenant within the tenant's setting `outbound`, and audits refusals."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from atrium.egress.client import EgressClient
+from atrium.egress.destination import Rules, read_url
 from atrium.egress.exchange import OutboundRequest, OutboundResponse
 from atrium.egress.failures import OutboundRefused
 from atrium.kernel.texts import clean
@@ -27,10 +29,7 @@ class OutboundGuard:
         Reads the tenant's setting, so that a change applies to the next call. A refusal is audited once per minute and
         container. `source` is `tool:{name}`. The query of the URL is not recorded, because it may contain secrets.
         """
-        tenant = TenantStore(self.guard.table).get()
-        if tenant is None:
-            raise OutboundRefused("host", "the tenant does not exist")
-        rules = replace(self.egress.rules, hosts=tenant.outbound)
+        rules = self._read_rules()
         try:
             return replace(self.egress, rules=rules).send(request)
         except OutboundRefused as refusal:
@@ -38,3 +37,22 @@ class OutboundGuard:
             details = {"source": source, "url": url, "reason": refusal.reason}
             self.guard.record_once("outbound.refuse", details, session_id, end_user)
             raise
+
+    def find_permitted(self, urls: Iterable[str]) -> frozenset[str]:
+        """Return the URLs that are valid and whose hosts the tenant's setting allows. Does not resolve the hosts."""
+        rules = self._read_rules()
+        return frozenset(url for url in urls if _is_permitted(url, rules))
+
+    def _read_rules(self) -> Rules:
+        tenant = TenantStore(self.guard.table).get()
+        if tenant is None:
+            raise OutboundRefused("host", "the tenant does not exist")
+        return replace(self.egress.rules, hosts=tenant.outbound)
+
+
+def _is_permitted(url: str, rules: Rules) -> bool:
+    try:
+        read_url(url, rules)
+    except OutboundRefused:
+        return False
+    return True

@@ -8,6 +8,7 @@
     idempotency  {"key": base64url}                             HMAC key for the fingerprints of idempotent calls
     model        {"anthropic_api_key", "openai_api_key", …}     the platform's API keys, by vendor of the model
     oauth        {"google": {"client_id", "client_secret"}, …}  the platform's OAuth clients, may be empty
+    search       {"brave_api_key", "tavily_api_key"}            the platform's keys at providers of web search
 
 Each purpose has a separate key. Purposes of the same functions share a secret, from which their keys are derived
 (`PURPOSES`). Purposes of different functions never share a secret, because a function that reads a secret can derive
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
 KEPT_SECONDS = 300
 _BOOTSTRAP = "run `make bootstrap`"
 _REMEDIES: Mapping[SecretName, str] = {
-    "model": 'put the API keys of the model providers into it, as {"anthropic_api_key": "…"}'
+    "model": 'put the API keys of the model providers into it, as {"anthropic_api_key": "…"}',
+    "search": 'put the key of the search provider into it, as {"brave_api_key": "…"}',
 }
 REFRESH_SECONDS_MIN = 30.0
 
@@ -180,6 +182,10 @@ class Secrets:
         key = self.settings.model_api_keys.get(vendor)
         return key or self._read("model", lambda secret: _text(secret[f"{vendor}_api_key"]))
 
+    def search_api_key(self, provider: str) -> str:
+        """Return the platform's key at a provider of web search."""
+        return self._read("search", lambda secret: _text(secret[f"{provider}_api_key"]))
+
     def require_values(self, *names: SecretName) -> None:
         """Raise `Unavailable` if one of the secrets has no value, without reading the values.
 
@@ -265,10 +271,10 @@ def _code(cause: BaseException | None) -> str:
     return str(response.get("Error", {}).get("Code", type(cause).__name__))
 
 
-def _explain(name: str, cause: BaseException | None) -> str:
+def _explain(name: SecretName, cause: BaseException | None) -> str:
     code = _code(cause)
     if code == "ResourceNotFoundException":
-        return f"the {name} secret has no value: {_BOOTSTRAP}"
+        return f"the {name} secret has no value: {_REMEDIES.get(name, _BOOTSTRAP)}"
     return f"the {name} secret cannot be read: {code}"
 
 

@@ -22,6 +22,7 @@ from atrium.storage.blobs import TenantBlobs
 from atrium.storage.secret_encryption import SecretEncryption
 from atrium.storage.table import TenantTable
 from atrium.tenants.context import TenantContext
+from atrium.tools.search_provider import WebSearch
 
 type EffectClass = Literal["pure", "idempotent", "effectful"]
 """What a repeated call does: nothing at all, the same effect once (`ToolContext.idempotency_key`), or its effect again.
@@ -41,13 +42,14 @@ class ToolRefusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ToolServices:
-    """The services of the platform that tools use for a caller."""
+    """The services of the platform that tools use for a caller. None: this deployment does not have the service."""
 
     caller: TenantContext
     table: TenantTable
     blobs: TenantBlobs
     outbound: OutboundGuard
     secret_encryption: Callable[[], SecretEncryption]
+    web_search: WebSearch | None = None
 
 
 @dataclass(frozen=True, slots=True)

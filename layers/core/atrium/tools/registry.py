@@ -25,13 +25,16 @@ from atrium.tools.done import DONE
 from atrium.tools.files import FILE_DELETE, FILE_LIST, FILE_READ, FILE_WRITE
 from atrium.tools.model import EffectClass, Tool, ToolContext, ToolRefusal, ToolRetry
 from atrium.tools.output import bound_text, read_output
+from atrium.tools.search import WEB_SEARCH
 from atrium.tools.sql import DATASET_LIST, SQL_QUERY
 from atrium.tools.todo import TODO
 from atrium.tools.web import WEB_FETCH
 
 BUILT_IN: tuple[Tool[Any], ...] = (
-    CALCULATOR, CURRENT_TIME, TODO, WEB_FETCH, FILE_LIST, FILE_READ, FILE_WRITE, FILE_DELETE, DATASET_LIST, SQL_QUERY,
+    CALCULATOR, CURRENT_TIME, TODO, WEB_FETCH, WEB_SEARCH, FILE_LIST, FILE_READ, FILE_WRITE, FILE_DELETE, DATASET_LIST,
+    SQL_QUERY,
 )  # fmt: skip
+"""All built-in tools. Policies can name them, and other tools cannot have their names, in every deployment."""
 MESSAGE_IMAGE_BYTES_MAX = 3_000_000
 """Maximum size of the images of one message. In base64, they fit into a Lambda response of 6 MB."""
 _NAME_SHOWN = 100
@@ -39,6 +42,12 @@ _SCHEMAS_MAX = 256
 AMOUNT = "amount"
 _DENIED = "The tenant's policies do not allow the tool {}: the permission `{}` is missing."
 _WITHHELD = "The result was withheld because it looks like a prompt injection ({})."
+
+
+def offered_tools(*, web_search: bool) -> tuple[Tool[Any], ...]:
+    """Return the built-in tools of a deployment that has these services."""
+    exists = {WEB_SEARCH.name: web_search}
+    return tuple(tool for tool in BUILT_IN if exists.get(tool.name, True))
 
 
 @dataclass(frozen=True, slots=True)
