@@ -122,6 +122,8 @@ class ToolAnswer(StrictModel):
     """Permission that a call needs."""
     timeout_seconds: int
     """Maximum duration of a call in seconds."""
+    calls_per_minute: int
+    """Maximum number of calls in a minute by all runs of the tenant."""
     requires_approval: bool
     """Whether a person must approve each call of the tool in a run."""
     http: HttpRequest | None
@@ -172,6 +174,7 @@ def render_tool(tool: Tool[Any], definition: ToolDefinition | None, *, allowed: 
         effect=tool.effect,
         permission=tool.permission,
         timeout_seconds=tool.timeout_seconds,
+        calls_per_minute=tool.calls_per_minute,
         requires_approval=tool.requires_approval,
         http=HttpRequest(
             method=http.method, url=http.url, headers=dict(http.headers), query=dict(http.query), body=http.body

@@ -31,6 +31,7 @@ SCHEMAS = {
     "Method": "HTTP method of a tool's request.",
     "PlanName": "Name of a plan.",
     "ProviderName": "Provider of social sign-in.",
+    "QuotaScope": "Owner of a limit. `tool` is a tool in one tenant.",
     "RoleName": "Role of a user.",
     "ToolPermission": "Permission that a call of a tool needs.",
     "Row": "A row of a usage report: the group's value and its figures.",

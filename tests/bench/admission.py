@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from atrium.kernel.clock import read_clock
 from atrium.kernel.ids import mint_run_id, mint_session_id, mint_tenant_id
 from atrium.quotas.limits import resolve_limits
-from atrium.quotas.model import AdmissionRequest, Admitted, Extended, ScopeLimits, Used
+from atrium.quotas.model import AdmissionRequest, Admitted, Extended, Recorded, ScopeLimits, Used, tool_scopes
 from atrium.quotas.platform import PlatformLimit
 from atrium.quotas.service import QuotaService
 from atrium.storage.keys import Key
@@ -28,6 +28,7 @@ LIMITS = resolve_limits("pro", {}) | {
     "cost_per_month": 10**15,
 }
 TENANT = ScopeLimits("tenant", LIMITS)
+TOOL_CALLS = LIMITS["tool_calls_per_minute"]
 KEY = ScopeLimits("key", {"requests_per_minute": 6_000, "requests_per_day": 10**7}, "key_bench")
 
 
@@ -59,7 +60,20 @@ def measure_admission(physical: PhysicalTable, baseline: Series) -> dict[str, Fi
     ):
         for series in Caller(physical, scopes, limit).run():
             found[f"{name}: {series.name}"] = series.figures(baseline)
+    for name, tool_limit in (("limit of the tool not below the tenant's", TOOL_CALLS), ("limit of the tool", 100)):
+        found[f"tool call, {name}"] = measure_tool_calls(physical, tool_limit).figures(baseline)
     return found
+
+
+def measure_tool_calls(physical: PhysicalTable, calls_per_minute: int) -> Series:
+    """Measure the counting of tool calls, which cost one more write if the tool's limit is below the tenant's."""
+    service = QuotaService(TenantTable(physical, mint_tenant_id(read_clock())), read_clock)
+    scopes = tool_scopes("probe", calls_per_minute, (TENANT,))
+    series = Series("tool call")
+    for _ in range(CALLS):
+        answer = series.measure(physical, service.record_tool_call, scopes)
+        assert isinstance(answer, Recorded), answer
+    return series
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ PROCESSES = 8
 THREADS = 8
 CALLERS = PROCESSES * THREADS
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC).timestamp()
-IDS: dict[QuotaScope, str] = {"tenant": "", "user": "usr_a", "key": "key_a", "agent": "agt_a"}
+IDS: dict[QuotaScope, str] = {"tenant": "", "user": "usr_a", "key": "key_a", "agent": "agt_a", "tool": "TOOL#a"}
 
 
 @dataclass(frozen=True)

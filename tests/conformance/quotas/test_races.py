@@ -126,9 +126,10 @@ def test_sessions_created_with_and_without_a_turn(
             assert maximum <= counter(item, "sessions_per_day") <= maximum + (LEAKED_MAX if lost else 0)
 
 
-@pytest.mark.parametrize("names", SCOPES)
-def test_tool_calls(processes: ProcessPoolExecutor, dynamodb_table: PhysicalTable, names: str) -> None:
-    scopes = SCOPES[names]
+@pytest.mark.parametrize("scopes", [*SCOPES.values(), ("tool", "tenant"), ("tool", "agent", "key", "tenant")])
+def test_tool_calls(
+    processes: ProcessPoolExecutor, dynamodb_table: PhysicalTable, scopes: tuple[QuotaScope, ...]
+) -> None:
     for seed in range(RUNS):
         limited = tuple(limits_of(name, tool_calls_per_minute=20 + at) for at, name in enumerate(scopes))
         race = race_on(dynamodb_table, *limited, seed=seed)

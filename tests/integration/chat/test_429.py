@@ -1,13 +1,18 @@
 """Limits of `/v1/chat`: the name, code and reset time in the error. Rejected calls are not counted."""
 
+import re
+from dataclasses import replace
+
 import pytest
 from atrium.kernel.ids import KeyId
 from atrium.quotas.model import LimitName
 from atrium.storage import keys
 from atrium.storage.keys import Key
 from atrium.storage.writes import EXISTS, Update
+from atrium.tools.calculator import CALCULATOR
+from atrium.tools.clock import CURRENT_TIME
 
-from tests.builders.api_env import OTHER_TENANT, ApiEnv, assert_problem, read_events, say, stream
+from tests.builders.api_env import OTHER_TENANT, OWN, ApiEnv, assert_problem, read_events, say, stream
 from tests.builders.counters import counted, held
 from tests.builders.tenant_env import OWNER, TENANT
 
@@ -129,6 +134,24 @@ def test_reports_rejected_tool_calls_to_the_model(api_env: ApiEnv) -> None:
     assert len(results) > 2
     usage = next(event.data for event in events if event.event == "usage")
     assert (usage["tool_calls"], used(api_env, "tool_calls_per_minute")) == (2, 2)
+
+
+def test_a_tool_has_a_limit_of_its_own_in_each_tenant(api_env: ApiEnv) -> None:
+    """The tenants' limit is 120. The rejected calls do not end the run, and are not made."""
+    api_env.runtime.__dict__["tools"] = (replace(CALCULATOR, calls_per_minute=2), CURRENT_TIME)
+    events = stream(api_env.chat_as(), "Go on. [[tools_forever]]", limits={"max_iterations": 4})
+    results = [event.data for event in events if event.event == "tool_result" and event.data["tool"] == "calculator"]
+    made = [result for result in results if not result["is_error"]]
+    refused = [result["result"] for result in results if result["is_error"]]
+    assert (len(made), len(refused) > 0, events[-1].event) == (2, True, "final")
+    wanted = r"Not called\. The tool's limit tool_calls_per_minute is 2 per minute\. Try again in \d+ s\."
+    assert all(re.fullmatch(wanted, text) for text in refused)
+    assert len(api_env.events("tool.call")) == used(api_env, "tool_calls_per_minute")
+    assert api_env.events("quota.refuse")[0].details["scope"] == "tool"
+    once = '[[tool=calculator {"expression": "1"}]]'
+    for fields, is_error in ((OTHER_TENANT, False), (OWN, True)):
+        (result,) = [event.data for event in stream(api_env.chat_as(fields), once) if event.event == "tool_result"]
+        assert result["is_error"] is is_error
 
 
 def test_a_key_and_an_agent_have_limits_of_their_own(api_env: ApiEnv) -> None:

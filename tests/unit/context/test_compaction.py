@@ -14,6 +14,7 @@ from atrium.llm.catalogue import price
 from atrium.llm.model import ModelRequest, Text, Thinking, ToolResult, Usage
 from atrium.llm.tokens import bound_tokens
 from atrium.runs.model import Spend, Summary
+from atrium.tools.model import Tool
 from atrium.tools.registry import ToolRegistry
 
 from tests.builders.conversations import RoundsModel, is_summary, past, text_of
@@ -113,7 +114,7 @@ def test_if_the_call_is_not_allowed_older_messages_are_left_out(bench: LoopBench
             granted.append(is_summary(request))
             return "quota_exceeded" if is_summary(request) else 100
 
-        def refuse_tool(self) -> str | None:
+        def refuse_tool(self, _tool: Tool[Any]) -> str | None:
             return None
 
     loop = start(bench, Conversation(turns(60), tokens_max=4_000, compaction=CODING))

@@ -11,6 +11,7 @@ from atrium.quotas.model import (
     Recorded,
     Rejected,
     ScopeLimits,
+    tool_scopes,
 )
 from atrium.storage import keys
 from atrium.storage.table import Contended
@@ -140,6 +141,50 @@ def test_a_rejected_tool_call_is_not_counted(quotas: Quotas) -> None:
     assert isinstance(rejected, Rejected)
     assert rejected.scope == "tenant"
     assert kept(quotas) == [0, 3]
+
+
+def test_a_tool_is_counted_only_if_its_limit_can_be_reached_first(quotas: Quotas) -> None:
+    """The tenant's limit is 3."""
+    assert tool_scopes("probe", 3, BOTH) == BOTH
+    assert tool_scopes("probe", 100, BOTH) == BOTH
+    assert [each.id for each in tool_scopes("probe", 2, BOTH)] == ["TOOL#probe", "key_1", TENANT]
+    unlimited = (ScopeLimits("tenant", {}),)
+    assert [each.maximum("tool_calls_per_minute") for each in tool_scopes("probe", 100, unlimited)] == [100, -1]
+    for calls_per_minute, writes in ((3, 1), (2, 2)):
+        before = len(quotas.table.calls)
+        assert isinstance(quotas.service.record_tool_call(tool_scopes("probe", calls_per_minute, (OWN,))), Recorded)
+        assert quotas.table.calls[before:] == ["batch_get", *["write"] * writes]
+
+
+def test_the_limit_of_a_tool_is_that_tools_in_that_tenant(quotas: Quotas) -> None:
+    scopes = tool_scopes("probe", 1, (OWN,))
+    assert isinstance(quotas.service.record_tool_call(scopes), Recorded)
+    before = len(quotas.table.calls)
+    rejected = quotas.service.record_tool_call(scopes)
+    assert isinstance(rejected, Rejected)
+    assert (rejected.scope, rejected.used, rejected.max, rejected.retry_after_seconds) == ("tool", 1, 1, 61)
+    assert quotas.table.calls[before:] == ["batch_get"]
+    assert isinstance(quotas.service.record_tool_call(tool_scopes("other", 1, (OWN,))), Recorded)
+    quotas.clock.advance(61)
+    assert isinstance(quotas.service.record_tool_call(scopes), Recorded)
+
+
+def test_a_call_that_the_tenant_rejects_is_not_counted_for_the_tool(quotas: Quotas) -> None:
+    """Another call takes the tenant's last one after the read."""
+    for _ in range(2):
+        quotas.service.record_tool_call((OWN,))
+
+    def overtake(name: str, send: Callable[[], Any]) -> Any:
+        if name == "write":
+            quotas.table.intercept = None
+            quotas.service.record_tool_call((OWN,))
+        return send()
+
+    quotas.table.intercept = overtake
+    rejected = quotas.service.record_tool_call(tool_scopes("probe", 2, (OWN,)))
+    assert isinstance(rejected, Rejected)
+    assert rejected.scope == "tenant"
+    assert quotas.table.items[keys.tool_calls("TOOL#probe")].get("kn", 0) == 0
 
 
 def test_without_a_limit_a_tool_call_costs_nothing(quotas: Quotas) -> None:

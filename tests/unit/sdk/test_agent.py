@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -76,6 +77,20 @@ def test_a_query_continues_the_history(model: ScriptedModel) -> None:
     assert model.requests[-1].messages[:-1] == agent.messages
     other.clear_history()
     assert other.messages == ()
+
+
+def test_the_calls_of_a_tool_in_a_minute_are_limited_over_all_queries(model: ScriptedModel) -> None:
+    clock = TurnedClock()
+    agent = agent_of(model, tools=[replace(CALCULATOR, calls_per_minute=2)], clock=clock)
+    results: list[str] = []
+    for seconds in (0, 20, 20, 20, 1):
+        clock.advance(seconds)
+        model.say(calls("calculator", expression="6*7"))
+        agent.query("6*7?")
+        results += [text for role, text in said(agent)[-3:] if text.startswith("[")]
+    refused = "[Not called. The tool's limit is 2 calls per minute. Try again in {} s.]"
+    assert results == ["[42]", "[42]", refused.format(20), "[42]", refused.format(19)]
+    assert agent.get_usage().tool_calls == {"calculator": 3}
 
 
 def test_usage_is_the_sum_of_all_queries(model: ScriptedModel) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from atrium.agent.context import TurnContext
 from atrium.kernel.clock import Clock
@@ -22,11 +22,13 @@ from atrium.quotas.model import (
     Reservation,
     ScopeLimits,
     Used,
+    tool_scopes,
 )
 from atrium.quotas.responses import full_session, limit_error
 from atrium.quotas.service import QuotaService
 from atrium.runs.model import BudgetStop, RunBudget, Spend
 from atrium.runs.store import RunStore
+from atrium.tools.model import Tool
 
 type AllowanceStop = BudgetStop | Literal["quota_exceeded", "lost"]
 
@@ -41,8 +43,8 @@ class Allowance(Protocol):
         """Return the maximum number of output tokens of the next model call, or the reason why it is not allowed."""
         ...
 
-    def refuse_tool(self) -> str | None:
-        """Count a tool call. Return None, or a message for the model if the call is not allowed."""
+    def refuse_tool(self, tool: Tool[Any]) -> str | None:
+        """Count a call of a tool. Return None, or a message for the model if the call is not allowed."""
         ...
 
 
@@ -119,9 +121,10 @@ class RunAllowance:
         reserved = fitted.fitted(own.tokens, own.cost_nanos) if is_first else None
         return reserved.output_tokens if reserved is not None else self._extend(fitted, spend)
 
-    def refuse_tool(self) -> str | None:
+    def refuse_tool(self, tool: Tool[Any]) -> str | None:
         try:
-            decision = self.admission.quotas.record_tool_call(self.scopes)
+            scopes = tool_scopes(tool.name, tool.calls_per_minute, self.scopes)
+            decision = self.admission.quotas.record_tool_call(scopes)
         except Unavailable:
             return "Not called: tool calls cannot be counted at the moment."
         if not isinstance(decision, Rejected):

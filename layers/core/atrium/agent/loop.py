@@ -360,7 +360,7 @@ class AgentLoop:
         for call in calls:
             reason = call.problem or None
             if self._can_be_made(call) and call.name != DONE.name and self.signal.cause is None:
-                reason = self.allowance.refuse_tool()
+                reason = self.allowance.refuse_tool(self.loop_input.tools.get(call.name))
             if reason is not None:
                 refused[call.id] = ToolAnswer(reason, is_error=True)
         return refused

@@ -1,11 +1,9 @@
 """The response models for the status of limits."""
 
-from typing import Literal
-
 from atrium.http.models import StrictModel
 from atrium.kernel.clock import format_time
 from atrium.quotas.limits import moment, show_limit
-from atrium.quotas.model import LimitName
+from atrium.quotas.model import LimitName, QuotaScope
 from atrium.quotas.status import LimitsStatus, LimitStatus
 from atrium.tenants.plans import PlanName
 
@@ -19,7 +17,7 @@ class LimitStanding(StrictModel):
 
     name: LimitName
     """Name of the limit."""
-    scope: Literal["platform", "tenant", "user", "key", "agent", "session", "run"]
+    scope: QuotaScope
     """Owner of the limit: the tenant, or the calling user or API key."""
     max: int | str
     """The limit: a whole number, or for `cost_per_month` a decimal string in USD. -1 means no limit."""

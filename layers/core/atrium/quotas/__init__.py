@@ -23,7 +23,8 @@ The admission item
     sweep_pk sweep_sk   keys of the sweeper's index, for items that have slots
     fence               token of a rebuild that has read the item but has not yet corrected it
 
-    Tool calls per minute are counted in separate items (`TOOL_CALLS`): kn, k00 … k60, at, v.
+    Tool calls per minute are counted in separate items (`TOOL_CALLS`), with kn, k00 … k60, at, v: one for each scope,
+    and one for each tool of the tenant whose `calls_per_minute` is below the tenant's limit (`model.tool_scopes`).
 
     An item counts usage even if no limit applies to it. Limits are used only in write conditions. Setting, lowering or
     removing a limit therefore changes no counter, and a tenant's new limit includes earlier usage. When the first
@@ -51,13 +52,14 @@ Not guaranteed
       rejected still has a slot in the key's item, or when several turns race for the last slots of the platform.
     - Headers show the limits at the time of the admission, without concurrent changes.
     - Runs that are open when the first limits of a key are set are not counted for the key.
-    - Tool calls are not counted while no limit applies to them. If a reply is lost, a tool call may be counted twice.
+    - Tool calls are not counted while no limit applies to them. If a tenant's limit is raised above that of a tool, the
+      tool's count begins with the next call. If a reply is lost, a tool call may be counted twice.
 
 Cost, in table calls and write units, with few slots in use (the item has 1 kB; with 50 slots 4 kB)
     admit        1 write of 1 unit for each scope, 1 for the platform limit; the turn's context read includes the items
     extend       1 read for all scopes, 1 write for each scope
     renew/settle 1 write for each scope, 1 for the platform limit
-    tool call    1 read, 1 write for each scope that limits tool calls
+    tool call    1 read, 1 write for each scope that limits tool calls, 1 for the tool (`model.tool_scopes`)
     session      1 transaction: the record, a mark for the rebuild, and each scope's item (2 units each)
 
 Callers use `service.QuotaService`, `status`, `changes` and `responses`; `rebuild` corrects counters from the ledger.

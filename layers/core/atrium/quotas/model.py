@@ -1,12 +1,12 @@
 """Requests and results of admission. Money is in nano-dollars; times are seconds of the Unix epoch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 from atrium.kernel.ids import RunId, own_ulid
 
-type QuotaScope = Literal["platform", "tenant", "user", "key", "agent", "session", "run"]
+type QuotaScope = Literal["platform", "tenant", "user", "key", "agent", "session", "run", "tool"]
 type LimitName = Literal[
     "requests_per_minute", "tokens_per_minute", "tool_calls_per_minute", "requests_per_day", "sessions_per_day",
     "tokens_per_month", "cost_per_month", "concurrent_turns", "messages_per_session", "users", "agents",
@@ -27,7 +27,7 @@ _SLOT_FIELDS = 8
 
 @dataclass(frozen=True, slots=True)
 class ScopeLimits:
-    """The limits of one scope: the tenant (`id` is empty), or a user, API key or agent that has limits."""
+    """The limits of one scope: the tenant (`id` is empty), or a user, API key, agent or tool that has limits."""
 
     scope: QuotaScope
     limits: Limits
@@ -39,6 +39,18 @@ class ScopeLimits:
         if name != "concurrent_turns":
             return configured
         return SLOTS_MAX if configured == UNLIMITED else min(configured, SLOTS_MAX)
+
+
+def tool_scopes(name: str, calls_per_minute: int, scopes: Sequence[ScopeLimits]) -> tuple[ScopeLimits, ...]:
+    """Return the scopes of a tool call: those of its turn, and first the tool, which has a limit of its own.
+
+    The tool is omitted if its limit is not below the tenant's, because the tenant's limit is then reached first or at
+    the same time. Such a call needs no write for the tool.
+    """
+    tenant = scopes[-1].maximum("tool_calls_per_minute")
+    if tenant != UNLIMITED and tenant <= calls_per_minute:
+        return tuple(scopes)
+    return ScopeLimits("tool", {"tool_calls_per_minute": calls_per_minute}, f"TOOL#{name}"), *scopes
 
 
 @dataclass(frozen=True, slots=True)

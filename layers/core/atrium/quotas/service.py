@@ -338,7 +338,7 @@ class QuotaService:
         raise Unavailable(internal="session limits were changed concurrently in every attempt", retry_after_seconds=1)
 
     def record_tool_call(self, scopes: Sequence[ScopeLimits]) -> Recorded | Rejected:
-        """Count a tool call in every scope that limits tool calls, or in none if one scope rejects it.
+        """Count a tool call in every scope that limits tool calls, or in none if one scope rejects it (`tool_scopes`).
 
         Costs one read and one write for each scope; no write if the read shows a rejection. A retry after a lost reply
         may be counted twice. With `minutes_open`, the result is degraded if the table does not respond.

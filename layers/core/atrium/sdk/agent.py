@@ -3,12 +3,14 @@
 import logging
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
+from math import ceil
 from typing import Any
 
 from atrium.agent.admission import AllowanceStop, estimate_call
@@ -32,6 +34,7 @@ from atrium.tools.model import Tool, ToolContext
 from atrium.tools.registry import ToolRegistry
 
 LOCAL_TENANT = TenantId("local")
+_MINUTE = timedelta(minutes=1)
 _logger = logging.getLogger(__name__)
 
 
@@ -58,17 +61,28 @@ class AgentUsage:
 
 @dataclass(frozen=True, slots=True)
 class BudgetAllowance:
-    """An allowance that checks the limits of one run, and no limits of a tenant."""
+    """An allowance that checks the limits of one run and of each tool, and no limits of a tenant.
+
+    `called` contains the times of the calls of the last minute by tool. The runs of an agent share it.
+    """
 
     budget: RunBudget
     clock: Clock
+    called: dict[str, deque[datetime]] = field(default_factory=dict)
 
     def grant(self, request: ModelRequest, spend: Spend) -> int | AllowanceStop:
         fitted = self.budget.fit(estimate_call(request, self.clock()), spend)
         return fitted.output_tokens if isinstance(fitted, Estimate) else fitted
 
-    def refuse_tool(self) -> str | None:
-        return None
+    def refuse_tool(self, tool: Tool[Any]) -> str | None:
+        now, times = self.clock(), self.called.setdefault(tool.name, deque())
+        while times and times[0] <= now - _MINUTE:
+            times.popleft()
+        if len(times) < tool.calls_per_minute:
+            times.append(now)
+            return None
+        wait = ceil((times[0] + _MINUTE - now).total_seconds())
+        return f"Not called. The tool's limit is {tool.calls_per_minute} calls per minute. Try again in {wait} s."
 
 
 class Agent:
@@ -118,6 +132,7 @@ class Agent:
         self._limits = Conversation(compaction=compaction, ephemeral=outputs_kept(self._tools.tools))
         self._conversation = self._limits
         self._spend = Spend()
+        self._called: dict[str, deque[datetime]] = {}
         self._busy = threading.Lock()
 
     @property
@@ -190,7 +205,7 @@ class Agent:
         limits = replace(self._conversation, tokens_max=max(0, min(HISTORY_TOKENS_MAX, room)))
         loop_input = replace(loop_input, conversation=limits)
         deadline = time.monotonic() + self._budget.max_seconds
-        allowance = BudgetAllowance(self._budget, self._clock)
+        allowance = BudgetAllowance(self._budget, self._clock, self._called)
         return AgentLoop(loop_input, allowance, self._provider, StopSignal(), self._clock, deadline)
 
     def _keep(self, question: ModelMessage, loop: AgentLoop) -> None:

@@ -24,7 +24,7 @@ partition. `·` means the prefix without a suffix.
     ·                      MONTH_TOTAL#<yyyy-mm>       monthly total of an erased ledger; kept with the tombstone
     ADMISSION              TENANT|<scope>              limits, windows, slots of a scope: one conditional write (atrium.quotas)
                                                        sweep: items with slots, until the sweeper finds them without slots
-    TOOL_CALLS             TENANT|<scope>              number of tool calls in the minute
+    TOOL_CALLS             TENANT|<scope>|TOOL#<name>  number of tool calls in the minute, also of one tool
     SESSION#<ses>          HEAD                        session item: its running turn, its usage by day
                                                        gsi1 own, gsi2 all: by activity, updated every five minutes;
                                                        gsi2 deleted: while its runs are removed

@@ -91,7 +91,7 @@ class ToolContext:
 
 @dataclass(frozen=True, slots=True)
 class Tool[Arguments: BaseModel]:
-    """A tool of the registry. `timeout_seconds` limits one call; `calls_per_minute` is its rate limit.
+    """A tool of the registry. `timeout_seconds` limits one call, `calls_per_minute` the calls of a tenant in a minute.
 
     If `requires_approval`, a run waits before each call until a person approves it.
     A model request contains only the newest `ephemeral` outputs of the tool, and a short text instead of older outputs.

@@ -109,6 +109,10 @@ class ToolRegistry:
     def names(self) -> frozenset[str]:
         return frozenset(self._tools)
 
+    def get(self, name: str) -> Tool[Any]:
+        """Return the tool with this name. Raise `KeyError` if there is none."""
+        return self._tools[name]
+
     def note_waiting(self, names: Sequence[str], context: ToolContext) -> None:
         """Record that a run waits for the approval of calls of these tools."""
 

@@ -67,4 +67,5 @@ WEB_SEARCH = tool(
     name=NAME,
     category="web",
     effect="pure",
+    calls_per_minute=30,
 )(_search)
