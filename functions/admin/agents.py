@@ -17,6 +17,7 @@ from atrium.http.models import ListOf, StrictModel, id_pattern
 from atrium.http.pages import list_scope, page_request, render_page
 from atrium.http.responses import problem_responses
 from atrium.kernel.clock import format_time
+from atrium.llm.normalise import NAME_MAX
 from atrium.llm.resilience import FALLBACKS_MAX
 from atrium.quotas.limits import show_limits
 from atrium.tenants.auditing import open_audit
@@ -30,7 +31,7 @@ router = APIRouter(tags=["agents"], route_class=IdempotentRoute)
 AgentPath = Annotated[str, Path(pattern=id_pattern("agt"), description="Id of the agent, `agt_…`")]
 _TEXTS = ("description", "provider", "system_prompt", "fallback_text")
 ModelId = Annotated[str, Field(min_length=1, max_length=128)]
-ToolName = Annotated[str, Field(min_length=1, max_length=64)]
+ToolName = Annotated[str, Field(min_length=1, max_length=NAME_MAX)]
 Profile = Literal["customer_service", "coding", "data_analysis"]
 
 

@@ -11,6 +11,7 @@ from atrium.http.dependencies import BaseUrlDep, PageDep, RuntimeDep, TenantDep,
 from atrium.http.models import ListOf, StrictModel, Timestamp
 from atrium.http.pages import list_scope, page_request, render_page
 from atrium.kernel.pagination import Position
+from atrium.llm.normalise import NAME_MAX
 from atrium.tenants.auditing import open_audit
 from fastapi import APIRouter, Query, Request, Response
 from starlette.datastructures import URL
@@ -32,7 +33,7 @@ OfPrincipal = Annotated[
     str | None, Query(max_length=64, description="Return only events of the user, API key or OAuth client with this id")
 ]
 OfSession = Annotated[str | None, Query(max_length=128, description="Return only events of this session")]
-OfTool = Annotated[str | None, Query(max_length=128, description="Return only events of calls of this tool")]
+OfTool = Annotated[str | None, Query(max_length=NAME_MAX, description="Return only events of calls of this tool")]
 Since = Annotated[
     Timestamp | None, Query(alias="from", description="Start of the period, inclusive (RFC 3339). Default: 30 days ago")
 ]

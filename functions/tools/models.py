@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from atrium.http.models import AnyJson, FreeJson, StrictModel
 from atrium.kernel.clock import format_time
 from atrium.kernel.errors import named_pattern
+from atrium.llm.normalise import NAME_PATTERN, NAME_RULE
 from atrium.tools.http.model import (
     SECRET_CHARACTERS_MAX,
     SECRET_CHARACTERS_MIN,
@@ -16,12 +17,14 @@ from atrium.tools.http.model import (
     RequestTemplate,
     ToolDefinition,
 )
-from atrium.tools.http.template import NAME_PATTERN
+from atrium.tools.http.template import NAME_PATTERN as SECRET_NAME_PATTERN
 from atrium.tools.model import EffectClass, Tool, ToolPermission
 from pydantic import Field
 
-_NAME = named_pattern(r"^[A-Za-z0-9_-]{1,64}$", "must have 1 to 64 letters, digits, `_` or `-`")
-_SECRET_NAME = named_pattern(f"^{NAME_PATTERN}$", "must have 1 to 64 letters, digits or `_`, and begin with a letter")
+_NAME = named_pattern(f"^{NAME_PATTERN}$", NAME_RULE)
+_SECRET_NAME = named_pattern(
+    f"^{SECRET_NAME_PATTERN}$", "must have 1 to 64 letters, digits or `_`, and begin with a letter"
+)
 _SECRET = named_pattern(f"^{VALUE_PATTERN}$", "must have only visible ASCII characters, and spaces between them")
 ToolName = Annotated[str, Field(pattern=_NAME)]
 Description = Annotated[str, Field(min_length=1, max_length=1_000)]

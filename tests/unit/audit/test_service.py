@@ -29,6 +29,7 @@ def test_masks_everything_from_the_caller(audit_env: AuditEnv) -> None:
     audit = audit_env.audit(context=replace(context, caller=caller))
     audit.record_tool_call(
         "transfer",
+        "2",
         {"to": "ann@example.com", "password": "hunter2", "card": 4111111111111111},
         result_length=12,
         is_error=False,
@@ -39,6 +40,7 @@ def test_masks_everything_from_the_caller(audit_env: AuditEnv) -> None:
     [event] = audit.list(audit_env.ask(tool="transfer"), PageRequest()).items
     assert event.details == {
         "tool": "transfer",
+        "version": "2",
         "arguments": {"to": "[EMAIL]", "password": "[API_KEY]", "card": "[CARD_NUMBER]"},
         "result_length": 12,
         "is_error": False,

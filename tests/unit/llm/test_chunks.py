@@ -1,6 +1,5 @@
 """The parser of Chat Completions streams: valid answers, repaired answers and answers that fail."""
 
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +15,6 @@ from atrium.llm.model import (
     TextDelta,
     Thinking,
     ThinkingDelta,
-    ToolSchema,
     ToolUse,
     Usage,
 )
@@ -129,21 +127,6 @@ def test_repairs_invalid_tool_names_without_calling_them(name: object) -> None:
     (block,) = end.content
     assert isinstance(block, ToolUse)
     assert block.problem == BAD_NAME
-
-
-def test_a_long_tool_name_is_answered_under_its_own_name() -> None:
-    long = "a" * 100
-    request = replace(HELLO, tools=(ToolSchema(long, "", {"type": "object"}),))
-    seen: list[str] = []
-
-    def handle(received: httpx2.Request) -> httpx2.Response:
-        seen.append(json.loads(received.content)["tools"][0]["function"]["name"])
-        return stream_of([called("{}", name=seen[0]), *stop("tool_calls")])
-
-    *_, end = provider_over(handle).open(request, deadline_seconds=5)
-    assert isinstance(end, Completed)
-    assert len(seen[0]) == 64
-    assert end.content == (ToolUse("call_1", long, {}),)
 
 
 def test_joins_surrogate_pairs_and_drops_changed_thinking() -> None:

@@ -128,7 +128,7 @@ def test_makes_tool_call_ids_unique() -> None:
 @pytest.mark.parametrize(
     ("name", "kept"),
     [("a b", "a_b"), ("", "invalid_name"), (None, "invalid_name"), ({}, "invalid_name"), ("é", "invalid_name"),
-     ("x" * 300, "x" * 128), ("current time", "current_time"), ("calculator\n", "calculator")],
+     ("x" * 65, "x" * 64), ("x" * 300, "x" * 64), ("current time", "current_time"), ("calculator\n", "calculator")],
 )  # fmt: skip
 def test_repairs_invalid_tool_names_without_calling_them(name: object, kept: str) -> None:
     _, end = answer(START, *called("{}", name=name), reason("tool_use"), STOP)

@@ -248,6 +248,7 @@ def uncallable(rows: Annotated[str, Depends("connect")]) -> str:
         (uncallable, {}, "must be a function"),
         (lambda: "x", {}, "write `@tool(name=…)`"),
         (undescribed, {"name": "no good"}, "write `@tool(name=…)`"),
+        (undescribed, {"name": "n" * 65}, "its name must have 1 to 64 letters, digits, `_` or `-`"),
         (undescribed, {"effect": "none"}, "option effect: Input should be 'pure', 'idempotent' or 'effectful'"),
         (undescribed, {"permission": "all"}, "option permission"),
         (undescribed, {"timeout_seconds": 0}, "option timeout_seconds"),

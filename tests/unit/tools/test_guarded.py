@@ -55,6 +55,7 @@ def test_audits_a_call_masked_and_without_its_result(policy_env: PolicyEnv) -> N
     assert duration >= 0
     assert event.details == {
         "tool": "calculator",
+        "version": "1",
         "arguments": {"expression": "[CARD_NUMBER] + 1"},
         "result_length": len(answer.content),
         "is_error": False,

@@ -8,7 +8,7 @@ from pkgutil import iter_modules
 
 import pytest
 from atrium import tools
-from atrium.llm.normalise import is_identifier
+from atrium.llm.normalise import is_tool_name
 from atrium.tools.calculator import CALCULATOR
 from atrium.tools.clock import CURRENT_TIME
 from atrium.tools.done import DONE
@@ -52,7 +52,7 @@ def test_every_tool_of_the_package_can_be_chosen() -> None:
 def test_tools_have_names_of_their_own_that_providers_accept() -> None:
     names = [each.name for each in (*BUILT_IN, DONE)]
     assert len(set(names)) == len(names)
-    assert all(map(is_identifier, names))
+    assert all(map(is_tool_name, names))
 
 
 def test_returns_the_result() -> None:

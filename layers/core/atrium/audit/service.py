@@ -81,6 +81,7 @@ class AuditService:
     def record_tool_call(
         self,
         tool: str,
+        version: str,
         arguments: Mapping[str, object],
         *,
         result_length: int,
@@ -92,6 +93,7 @@ class AuditService:
         """Append a `tool.call` event with the arguments and the length of the result, but without the result."""
         details = {
             "tool": tool,
+            "version": version,
             "arguments": arguments,
             "result_length": result_length,
             "is_error": is_error,

@@ -40,8 +40,13 @@ NOT_JSON = "The arguments are not valid JSON."
 NOT_AN_OBJECT = "The arguments are not a JSON object."
 NOT_FINITE = "The arguments contain a number that is not finite or too large."
 TOO_DEEP = f"The arguments are nested deeper than {DEPTH_MAX} levels."
-BAD_NAME = "The tool name is invalid: names have 1 to 128 letters, digits, _ or -."
+NAME_MAX = 64
+"""Maximum length of a tool name. OpenAI accepts 64 characters, Anthropic 128."""
+NAME_RULE = f"must have 1 to {NAME_MAX} letters, digits, `_` or `-`"
+NAME_PATTERN = f"[a-zA-Z0-9_-]{{1,{NAME_MAX}}}"
+BAD_NAME = f"The tool name is invalid: it {NAME_RULE}."
 
+_NAME = re.compile(NAME_PATTERN)
 _IDENTIFIER = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 _NOT_IDENTIFIER = re.compile(r"[^a-zA-Z0-9_-]+")
 _NAME_LEFT_EMPTY = "invalid_name"
@@ -125,14 +130,19 @@ def clean_id(call_id: object, taken: Container[str]) -> str:
 
 def clean_name(name: object) -> str:
     """Return a tool name, with `_` instead of characters that providers do not accept."""
-    if is_identifier(name):
+    if is_tool_name(name):
         return str(name)
-    left = _NOT_IDENTIFIER.sub("_", name).strip("_")[:128] if isinstance(name, str) else ""
+    left = _NOT_IDENTIFIER.sub("_", name).strip("_")[:NAME_MAX] if isinstance(name, str) else ""
     return left or _NAME_LEFT_EMPTY
 
 
+def is_tool_name(text: object) -> bool:
+    """Return whether the text is a tool name that every provider accepts."""
+    return isinstance(text, str) and _NAME.fullmatch(text) is not None
+
+
 def is_identifier(text: object) -> bool:
-    """Return whether the text is a tool name or call id that every provider accepts."""
+    """Return whether the text is an id of a tool call. An adapter shortens ids for a provider that needs it."""
     return isinstance(text, str) and _IDENTIFIER.fullmatch(text) is not None
 
 
@@ -142,7 +152,7 @@ def clean_call(call_id: object, name: object, arguments: Mapping[str, Any], prob
     `problem` is the problem with the arguments. A call whose name had to be changed also gets a problem, because the
     new name may belong to a tool that the model did not intend to call.
     """
-    call = ToolUse(clean_id(call_id, taken), clean_name(name), arguments, problem if is_identifier(name) else BAD_NAME)
+    call = ToolUse(clean_id(call_id, taken), clean_name(name), arguments, problem if is_tool_name(name) else BAD_NAME)
     taken.add(call.id)
     return call
 

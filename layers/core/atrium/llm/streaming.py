@@ -62,8 +62,8 @@ class Wire(Protocol):
         """Send a request and return its response once the headers have been received."""
         ...
 
-    def reader(self, request: ModelRequest, /) -> EventReader:
-        """Return the reader of one response to a request."""
+    def reader(self) -> EventReader:
+        """Return the reader of one response."""
         ...
 
     def describe(self, error: Exception, response: httpx2.Response | None) -> ProviderFailure:
@@ -136,7 +136,7 @@ class ProviderStream:
                 self._pause(failure, retries_made)
 
     def _attempt(self) -> Generator[ModelEvent, None, ProviderFailure | None]:
-        self._answer, read = AnswerBuilder(self._request, self._model), self._wire.reader(self._request)
+        self._answer, read = AnswerBuilder(self._request, self._model), self._wire.reader()
         response: httpx2.Response | None = None
         try:
             with self._send() as events:

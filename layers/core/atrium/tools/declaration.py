@@ -27,7 +27,7 @@ import docstring_parser
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 from pydantic.errors import PydanticUserError
 
-from atrium.llm.normalise import is_identifier
+from atrium.llm.normalise import NAME_RULE, is_tool_name
 from atrium.tools.dependencies import Dependencies, Function, name_of
 from atrium.tools.model import EffectClass, Tool, ToolContext, ToolPermission
 
@@ -106,8 +106,8 @@ def _declare(function: Function, description: str, options: ToolOptions) -> Tool
         _OPTIONS.validate_python(options)
         text, described = _read_docstring(function, [each.name for each in dependencies.arguments])
         settings: dict[str, Any] = {"name": name_of(function), "category": "custom", **options}
-        if not is_identifier(settings["name"]):
-            raise TypeError("its name must have 1 to 64 letters, digits, _ or -; write `@tool(name=…)`")
+        if not is_tool_name(settings["name"]):
+            raise TypeError(f"its name {NAME_RULE}; write `@tool(name=…)`")
         if not (description or text):
             raise TypeError("it has no description; write a docstring, or `@tool('…')`")
         # The names of the fields differ from the arguments' names, which may be names of methods of `BaseModel`.

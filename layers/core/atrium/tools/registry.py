@@ -233,6 +233,7 @@ class GuardedTools(ToolRegistry):
         self._on_call(ToolCallEnd(name, seconds, answer.is_error))
         self._guard.audit.record_tool_call(
             name,
+            self._tools[name].version,
             arguments,
             result_length=len(answer.text),
             is_error=answer.is_error,

@@ -176,7 +176,7 @@ class AnthropicWire:
         )
         return answered.parse(to=RawEvents)
 
-    def reader(self, _request: ModelRequest) -> EventReader:
+    def reader(self) -> EventReader:
         return read_event
 
     def describe(self, error: Exception, response: httpx2.Response | None) -> ProviderFailure:

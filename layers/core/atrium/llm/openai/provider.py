@@ -22,7 +22,7 @@ from atrium.llm.catalogue import ModelInfo
 from atrium.llm.connection import ConnectionCancelled, make_http_client
 from atrium.llm.failures import ProviderFailure, read_advice, read_retry_after, read_word
 from atrium.llm.model import ModelRequest
-from atrium.llm.openai.wire import DIALECTS, DONE, StreamError, reader_for, request_params
+from atrium.llm.openai.wire import DIALECTS, DONE, ChunkReader, StreamError, request_params
 from atrium.llm.retries import RetryPolicy
 from atrium.llm.streaming import EventReader, StreamingProvider, bounded, draw_jitter
 
@@ -171,8 +171,8 @@ class OpenAIWire:
         )
         return answered.parse(to=RawChunks)
 
-    def reader(self, request: ModelRequest) -> EventReader:
-        return reader_for(request)
+    def reader(self) -> EventReader:
+        return ChunkReader()
 
     def describe(self, error: Exception, response: httpx2.Response | None) -> ProviderFailure:
         return describe(error, response)

@@ -10,15 +10,15 @@ Two vendors use this format with differences that `Dialect` describes.
 - Zhipu accepts no other `tool_choice` than `auto`.
 - A message of a tool result cannot contain images. They are sent in a message of the user after the results, and the
   result refers to them.
-- An API accepts ids of tool calls with at most 40 characters and names with at most 64. Longer ones, which another
-  vendor wrote, are replaced by a hash, so that a conversation always has the same form.
+- An API accepts ids of tool calls with at most 40 characters. Longer ones, which another vendor wrote, are replaced by
+  a hash, so that a conversation always has the same form.
 
 Unknown fields are ignored. A field of a wrong type raises `AnswerBroken`, except numbers, ids, names and arguments,
 which the builder repairs.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Literal
@@ -44,7 +44,6 @@ from atrium.llm.tokens import read_figure
 DONE = object()
 """The event of the end of a stream, which is the text `[DONE]`."""
 CALL_ID_MAX = 40
-NAME_MAX = 64
 _ERROR_MARK = "Error: "
 _FIGURE_MAX = 1_000_000_000
 _THINKING, _TEXT, _CALLS = 0, 1, 2  # the positions of the blocks; the tool call with the index n has 2 + n
@@ -99,7 +98,7 @@ def request_params(request: ModelRequest, dialect: Dialect) -> dict[str, Any]:
             {
                 "type": "function",
                 "function": {
-                    "name": short_name(tool.name),
+                    "name": tool.name,
                     "description": tool.description,
                     "parameters": dict(tool.input_schema),
                 },
@@ -117,17 +116,8 @@ def request_params(request: ModelRequest, dialect: Dialect) -> dict[str, Any]:
     return body
 
 
-def short_name(name: str) -> str:
-    """Return the name under which a tool is sent."""
-    return name if len(name) <= NAME_MAX else f"{name[: NAME_MAX - 9]}_{_hash(name)[:8]}"
-
-
 def _short_id(call_id: str) -> str:
-    return call_id if len(call_id) <= CALL_ID_MAX else f"call_{_hash(call_id)[:32]}"
-
-
-def _hash(text: str) -> str:
-    return sha256(text.encode()).hexdigest()
+    return call_id if len(call_id) <= CALL_ID_MAX else f"call_{sha256(call_id.encode()).hexdigest()[:32]}"
 
 
 def _messages(request: ModelRequest, dialect: Dialect) -> Iterator[dict[str, Any]]:
@@ -196,7 +186,7 @@ def _call(call: ToolUse) -> dict[str, Any]:
     return {
         "id": _short_id(call.id),
         "type": "function",
-        "function": {"name": short_name(call.name), "arguments": arguments},
+        "function": {"name": call.name, "arguments": arguments},
     }
 
 
@@ -206,9 +196,8 @@ def _thinking(blocks: Iterable[Block]) -> str:
 
 @dataclass(slots=True)
 class ChunkReader:
-    """Reads the chunks of one response. `names` are the names of the tools by the names that were sent."""
+    """Reads the chunks of one response."""
 
-    names: Mapping[str, str]
     _open: set[int] = field(default_factory=set)
     _has_begun: bool = False
     _has_refused: bool = False
@@ -257,15 +246,8 @@ class ChunkReader:
         position, function = _CALLS + read_index(call), read_object(call.get("function") or {}, "function")
         if position not in self._open:
             self._open.add(position)
-            name = function.get("name")
-            own = self.names.get(name, name) if isinstance(name, str) else name
-            answer.open(position, "tool_use", call_id=call.get("id"), name=own)
+            answer.open(position, "tool_use", call_id=call.get("id"), name=function.get("name"))
         yield from answer.add(position, "tool_use", read_text(function, "arguments"))
-
-
-def reader_for(request: ModelRequest) -> Callable[[object, AnswerBuilder], Iterator[ModelEvent]]:
-    """Return the reader of one response to a request."""
-    return ChunkReader({short_name(tool.name): tool.name for tool in request.tools})
 
 
 def _figures(usage: Mapping[str, Any]) -> dict[str, object]:

@@ -12,7 +12,7 @@ from atrium.kernel.clock import format_time, parse_time
 from atrium.kernel.errors import Conflict, CountExceeded, NotFound
 from atrium.kernel.ids import ToolId
 from atrium.kernel.pagination import Page, PageRequest
-from atrium.llm.normalise import is_identifier
+from atrium.llm.normalise import is_tool_name
 from atrium.storage import keys
 from atrium.storage.table import Query, TenantTable, TransactionRefused
 from atrium.storage.writes import EXISTS, NEW, Delete, Operation, Put, Update
@@ -76,7 +76,7 @@ class HttpToolStore:
 
     def find(self, names: Iterable[str]) -> dict[str, ToolDefinition]:
         """Return the tools with these names (at most 100), in one read. Names without a tool are omitted."""
-        wanted = [keys.tool(name) for name in names if is_identifier(name)]
+        wanted = [keys.tool(name) for name in names if is_tool_name(name)]
         found = self.table.batch_get(wanted) if wanted else {}
         return {item["name"]: _read(item) for item in found.values()}
 
