@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from atrium.storage.secret_encryption import MasterKey, SecretEncryption
     from atrium.storage.secrets import Secrets
     from atrium.storage.tenant_credentials import TenantCredentials
+    from atrium.tenants.context import TenantContext
     from atrium.tools.http.service import HttpToolCache
-    from atrium.tools.model import Tool
+    from atrium.tools.model import KnowledgeSearch, Tool
     from atrium.tools.search_provider import WebSearch
 
 
@@ -44,10 +45,14 @@ LIBRARIES = (
 
 @dataclass(frozen=True)
 class Runtime:
-    """The clients and services of a function. Each of them is created on first use and cached."""
+    """The clients and services of a function. Each of them is created on first use and cached.
+
+    `knowledge` opens the knowledge base for a caller. None: the deployment has no knowledge base.
+    """
 
     settings: Settings
     clock: Clock = read_clock
+    knowledge: Callable[[TenantContext], KnowledgeSearch] | None = None
 
     @cached_property
     def table(self) -> PhysicalTable:
@@ -137,7 +142,7 @@ class Runtime:
         """Return the built-in tools that this deployment offers."""
         from atrium.tools.registry import offered_tools
 
-        return offered_tools(web_search=self.web_search is not None)
+        return offered_tools(web_search=self.web_search is not None, knowledge=self.knowledge is not None)
 
     @cached_property
     def secret_master_key(self) -> MasterKey:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from atrium.kernel.errors import Unavailable
 from atrium.settings import WEB_SEARCH_PROVIDERS, Settings, SettingsInvalid
+from atrium.tools.knowledge import KNOWLEDGE_SEARCH
 from atrium.tools.model import ToolContext, ToolRefusal, ToolRetry
 from atrium.tools.output import RESULT_CHARACTERS_MAX, read_output
 from atrium.tools.registry import BUILT_IN
@@ -170,7 +171,7 @@ def test_the_settings_select_the_provider() -> None:
         runtime = build_runtime({"WEB_SEARCH_PROVIDER": name, "WEB_SEARCH_URL": "http://127.0.0.1:1"})()
         assert runtime.web_search is not None
         assert (runtime.web_search.provider, runtime.web_search.base_url) == (PROVIDERS[name], "")
-        assert runtime.tools == BUILT_IN
+        assert set(BUILT_IN) - set(runtime.tools) == {KNOWLEDGE_SEARCH}
     assert WEB_SEARCH not in build_runtime()().tools
     with pytest.raises(SettingsInvalid, match="WEB_SEARCH_PROVIDER must be one of none, brave, tavily"):
         Settings.read({"WEB_SEARCH_PROVIDER": "google"})

@@ -106,6 +106,7 @@ def tool_services(runtime: Runtime, guard: PolicyGuard) -> ToolServices:
         OutboundGuard(runtime.egress, guard),
         partial(runtime.secret_encryption, tenant_id),
         runtime.web_search,
+        runtime.knowledge(guard.context) if runtime.knowledge else None,
     )
 
 

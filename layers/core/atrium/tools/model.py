@@ -9,7 +9,7 @@ Any other exception is a defect: it is logged, and the model receives a tool res
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 
@@ -40,6 +40,31 @@ class ToolRefusal(Exception):
     """The call cannot succeed. The text of the exception is sent to the model."""
 
 
+class Passage(Protocol):
+    """A passage of a document. `position` is its number in the document, from 0. A better match has a higher score."""
+
+    @property
+    def document(self) -> str: ...
+    @property
+    def position(self) -> int: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def score(self) -> float: ...
+
+
+class KnowledgeSearch(Protocol):
+    """Searches the documents of one tenant that one caller may read."""
+
+    def search(self, namespaces: Sequence[str], query: str, top_k: int) -> Sequence[Passage]:
+        """Return at most `top_k` passages, the best match first.
+
+        Raises an `AtriumError` whose detail is sent to the model, such as `NotFound` for a namespace that does not
+        exist or that the caller must not read.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ToolServices:
     """The services of the platform that tools use for a caller. None: this deployment does not have the service."""
@@ -50,6 +75,7 @@ class ToolServices:
     outbound: OutboundGuard
     secret_encryption: Callable[[], SecretEncryption]
     web_search: WebSearch | None = None
+    knowledge: KnowledgeSearch | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from atrium.tools.calculator import CALCULATOR
 from atrium.tools.clock import CURRENT_TIME
 from atrium.tools.done import DONE
 from atrium.tools.files import FILE_DELETE, FILE_LIST, FILE_READ, FILE_WRITE
+from atrium.tools.knowledge import KNOWLEDGE_SEARCH
 from atrium.tools.model import EffectClass, Tool, ToolContext, ToolRefusal, ToolRetry
 from atrium.tools.output import bound_text, read_output
 from atrium.tools.search import WEB_SEARCH
@@ -32,7 +33,7 @@ from atrium.tools.web import WEB_FETCH
 
 BUILT_IN: tuple[Tool[Any], ...] = (
     CALCULATOR, CURRENT_TIME, TODO, WEB_FETCH, WEB_SEARCH, FILE_LIST, FILE_READ, FILE_WRITE, FILE_DELETE, DATASET_LIST,
-    SQL_QUERY,
+    SQL_QUERY, KNOWLEDGE_SEARCH,
 )  # fmt: skip
 """All built-in tools. Policies can name them, and other tools cannot have their names, in every deployment."""
 MESSAGE_IMAGE_BYTES_MAX = 3_000_000
@@ -44,9 +45,9 @@ _DENIED = "The tenant's policies do not allow the tool {}: the permission `{}` i
 _WITHHELD = "The result was withheld because it looks like a prompt injection ({})."
 
 
-def offered_tools(*, web_search: bool) -> tuple[Tool[Any], ...]:
-    """Return the built-in tools of a deployment that has these services."""
-    exists = {WEB_SEARCH.name: web_search}
+def offered_tools(*, web_search: bool, knowledge: bool) -> tuple[Tool[Any], ...]:
+    """Return the built-in tools of a deployment that has, or does not have, these services."""
+    exists = {WEB_SEARCH.name: web_search, KNOWLEDGE_SEARCH.name: knowledge}
     return tuple(tool for tool in BUILT_IN if exists.get(tool.name, True))
 
 
