@@ -4,7 +4,8 @@
     template.py   placeholders in URL, headers, query and body: `{argument}` and `{{secret.NAME}}`
     model.py      the definition of a tool, and its validation
     store.py      items: TOOL#<name>, and a marker TOOL_ID#<id>, so that a turn reads tools by the names of its agent
-    calling.py    the tool that a turn calls: request, response, masked secrets
+    calling.py    the tool that a turn calls: request and response
+    masking.py    masks secrets that a server returns
     service.py    administration, and the tools of a turn
 
 Invariants:

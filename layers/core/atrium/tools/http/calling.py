@@ -1,12 +1,10 @@
 """The tool that a turn calls for a definition: it makes the request, and returns the response with masked secrets."""
 
 import json
-from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 from pydantic import RootModel, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -15,6 +13,7 @@ from atrium.egress.exchange import OutboundRequest, OutboundResponse
 from atrium.kernel.errors import Unavailable
 from atrium.kernel.media_types import read_media_type
 from atrium.storage.secret_encryption import DecryptionFailed, SecretEncryption
+from atrium.tools.http.masking import mask_secrets
 from atrium.tools.http.model import IDEMPOTENCY_HEADER, ToolDefinition
 from atrium.tools.http.schema import find_problems
 from atrium.tools.http.template import Values, fill, fill_json, fill_url
@@ -24,7 +23,6 @@ from atrium.tools.web import read_page
 CATEGORY = "http"
 RESPONSE_BYTES_MAX = 1_000_000
 ERROR_CHARACTERS_MAX = 1_000
-MASK = "[SECRET]"
 _EMPTY = "[The response has no content.]"
 
 
@@ -71,19 +69,6 @@ def open_secrets(definition: ToolDefinition, encryption: SecretEncryption) -> di
         return {}
     secrets: dict[str, str] = json.loads(encryption.decrypt(definition.purpose, definition.sealed_secrets))
     return secrets
-
-
-def mask_secrets(text: str, secrets: Iterable[str]) -> str:
-    """Replace each secret in a text, also if it is escaped for JSON or a URL or encoded in base64."""
-    forms = {form for secret in secrets for form in _forms(secret)}
-    for form in sorted(forms, key=len, reverse=True):
-        text = text.replace(form, MASK)
-    return text
-
-
-def _forms(secret: str) -> tuple[str, ...]:
-    encoded = b64encode(secret.encode()).decode().rstrip("=")
-    return secret, json.dumps(secret)[1:-1], quote(secret, safe=""), quote_plus(secret), encoded
 
 
 def _call(definition: ToolDefinition, arguments: HttpArguments, context: ToolContext) -> str:
@@ -133,7 +118,8 @@ def _read_response(response: OutboundResponse, secrets: tuple[str, ...]) -> str:
 
 def _read_content(response: OutboundResponse, secrets: tuple[str, ...]) -> str:
     """Return the content as text with masked secrets. JSON is serialised again, so that no escape hides a secret."""
-    kind, _ = read_media_type(response.headers.get("content-type", "text/plain"))
+    content_type = mask_secrets(response.headers.get("content-type", "text/plain"), secrets)
+    kind, _ = read_media_type(content_type)
     if not response.body:
         return ""
     if kind == "application/json" or kind.endswith("+json"):
@@ -143,7 +129,7 @@ def _read_content(response: OutboundResponse, secrets: tuple[str, ...]) -> str:
             raise ToolRetry("The response is not valid JSON although its content type is JSON.") from error
     else:
         masked = mask_secrets(response.body.decode("latin-1"), secrets).encode("latin-1")
-        content = read_page(replace(response, body=masked))
+        content = read_page(replace(response, headers={"content-type": content_type}, body=masked))
     return mask_secrets(content, secrets)
 
 
