@@ -67,8 +67,7 @@ def _service(runtime: Runtime, tenant: TenantContext) -> ConnectionService:
 def list_connections(tenant: TenantDep, runtime: RuntimeDep, page: PageDep) -> ListOf[ConnectionAnswer]:
     """List connections.
 
-    Returns your connections, ordered by provider. Requires a user's access token. API keys and tokens of OAuth clients
-    are rejected.
+    Returns your connections, ordered by provider. Tokens that a user granted to an OAuth client are rejected.
     """
     scope = list_scope(tenant, "connections", owner=tenant.owner)
     found = _service(runtime, tenant).list(page_request(page, runtime.cursors, scope=scope))

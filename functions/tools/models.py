@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from atrium.http.models import AnyJson, FreeJson, StrictModel
+from atrium.identity.social.descriptions import ProviderName
 from atrium.kernel.clock import format_time
 from atrium.kernel.errors import named_pattern
 from atrium.llm.normalise import NAME_PATTERN, NAME_RULE
@@ -77,6 +78,10 @@ class ToolBody(StrictModel):
     """Maximum duration of a call in seconds, 1 to 20. Default 10."""
     requires_approval: bool = False
     """Whether a person must approve each call of the tool in a run. Default false."""
+    connection: ProviderName | None = None
+    """Provider whose access token the request contains: `Authorization: Bearer …` with the token of the caller's
+    connection. The tenant must have configured the provider. Default: null, no connection.
+    """
 
 
 class ToolPatch(StrictModel):
@@ -102,6 +107,8 @@ class ToolPatch(StrictModel):
     """Maximum duration of a call in seconds, 1 to 20."""
     requires_approval: bool = Field(default_factory=bool)
     """Whether a person must approve each call of the tool in a run."""
+    connection: ProviderName | None = None
+    """Provider whose access token the request contains. Null: no connection."""
 
 
 class ToolAnswer(StrictModel):
@@ -129,6 +136,8 @@ class ToolAnswer(StrictModel):
     """Maximum number of calls in a minute by all runs of the tenant."""
     requires_approval: bool
     """Whether a person must approve each call of the tool in a run."""
+    connection: ProviderName | None
+    """Provider whose access token the request contains. Null: no connection."""
     http: HttpRequest | None
     """The HTTP request of the tool. Null for a built-in tool."""
     secrets: list[str]
@@ -179,6 +188,7 @@ def render_tool(tool: Tool[Any], definition: ToolDefinition | None, *, allowed: 
         timeout_seconds=tool.timeout_seconds,
         calls_per_minute=tool.calls_per_minute,
         requires_approval=tool.requires_approval,
+        connection=definition.connection if definition else None,
         http=HttpRequest(
             method=http.method, url=http.url, headers=dict(http.headers), query=dict(http.query), body=http.body
         )

@@ -33,6 +33,7 @@ _DELETED = "ends a run whose session was deleted during the run"
 _READ = "secretsmanager:GetSecretValue"
 _KEY = "read before a model call, where the tests set the key in the environment"
 _SEARCH_KEY = "read before a web search, where the tests set the provider and its key"
+_PLATFORM_CLIENT = "refreshes tokens with the platform's OAuth client; the tests use a tenant's client"
 # A secret without a value, which tests of readiness and outages use instead of the function's secret.
 _OF_TESTS = "secret/empty"
 # Permissions that no recorded call uses, with the reason why the role has them.
@@ -47,6 +48,9 @@ UNUSED = {
     ("jobs", _READ, "secret/model"): _KEY,
     ("chat", _READ, "secret/search"): _SEARCH_KEY,
     ("jobs", _READ, "secret/search"): _SEARCH_KEY,
+    ("chat", _READ, "secret/oauth"): _PLATFORM_CLIENT,
+    ("jobs", _READ, "secret/oauth"): _PLATFORM_CLIENT,
+    ("tools", _READ, "secret/oauth"): _PLATFORM_CLIENT,
     ("jobs", "dynamodb:DeleteItem", "table"): "the tool file_delete in a resumed run",
     ("jobs", "dynamodb:PutItem", "table"): "creates the state of a model's circuit after its first failure",
     ("identity", _READ, "secret/cursor"): "signs cursors of lists, which the tests read through other functions",

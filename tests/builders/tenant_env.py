@@ -13,6 +13,10 @@ from atrium.agent.starting import TurnStarter
 from atrium.agent.store import AgentStore
 from atrium.agent.turn import Turn, TurnService
 from atrium.egress.client import EgressClient
+from atrium.identity.connections.store import ConnectionStore
+from atrium.identity.connections.tokens import ConnectionTokens
+from atrium.identity.social.service import ClientKeeper
+from atrium.identity.social.store import SocialClientStore
 from atrium.jobs.resuming import RunResumer
 from atrium.jobs.sweeping import Sweep, SweepReport
 from atrium.kernel.clock import format_time
@@ -102,6 +106,7 @@ class TenantEnv:
     http_tools: HttpToolCache = field(default_factory=HttpToolCache)
     master_key: MasterKey | None = None
     web_search: WebSearch | None = None
+    provider_url: str = ""
     while_waiting: Callable[[], object] = lambda: None
 
     def table(self, tenant: TenantId = TENANT) -> TenantTable:
@@ -144,10 +149,19 @@ class TenantEnv:
 
     def services(self, context: TenantContext) -> ToolServices:
         tenant, outbound = context.tenant_id, OutboundGuard(self.egress, self.guard(context))
-        blobs = TenantBlobs(self.bucket, tenant)
+        table, blobs = self.table(tenant), TenantBlobs(self.bucket, tenant)
+        tokens = self.connection_tokens
         return ToolServices(
-            context, self.table(tenant), blobs, outbound, lambda: self.encryption(tenant), self.web_search
-        )
+            context, table, blobs, outbound, lambda: self.encryption(tenant),
+            lambda provider: tokens(context).access_token(provider), self.web_search,
+        )  # fmt: skip
+
+    def connection_tokens(self, context: TenantContext) -> ConnectionTokens:
+        """Return the tokens of a caller's connections. The platform has no OAuth clients."""
+        table, encryption = self.table(context.tenant_id), self.encryption(context.tenant_id)
+        keeper = ClientKeeper(SocialClientStore(table), encryption, lambda _: ("", ""))
+        store, url = ConnectionStore(table), self.provider_url
+        return ConnectionTokens(context, store, keeper, self.egress, self.clock, url, self.pause)
 
     def encryption(self, tenant: TenantId = TENANT) -> SecretEncryption:
         """Return the encryption of a tenant's secrets, with a key of moto's KMS."""

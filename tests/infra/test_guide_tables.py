@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime
 
 from atrium.datasets import worker
+from atrium.identity.social.descriptions import DESCRIPTIONS
 from atrium.llm.catalogue import MODELS, Rates, find_price
 from atrium.quotas.limits import DEFINITIONS
 from atrium.tenants.plans import PLANS
@@ -38,6 +39,13 @@ def test_the_guide_of_metrics_lists_every_metric() -> None:
 def test_the_guide_of_data_sets_lists_every_function() -> None:
     guide = (ROOT / "infra/docs/datasets.md").read_text()
     assert guide.partition("```text\n")[2].partition("```")[0].split() == sorted(worker.FUNCTIONS)
+
+
+def test_the_guide_of_connections_lists_the_hosts_of_each_provider() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (`\S+\..+) \|$", (ROOT / "infra/docs/connections.md").read_text(), re.MULTILINE)
+    assert {name: tuple(re.findall(r"`(\S+)`", hosts)) for name, hosts in rows} == {
+        name: each.api_hosts for name, each in DESCRIPTIONS.items()
+    }
 
 
 def test_the_plans_have_only_limits_of_the_table() -> None:

@@ -19,15 +19,16 @@ READERS: dict[str, set[SecretName]] = {
     "AuthorizerFunction": {"signing", "pepper"},
     # Signs tokens, accepts one-time tokens and client secrets, creates and reads logins, and uses sign-in clients.
     "IdentityFunction": {"signing", "credential", "login", "cursor", "idempotency", "oauth"},
-    # The functions that run turns call models and providers of web search.
-    "ChatFunction": {"cursor", "idempotency", "model", "search"},
-    "JobsWorkerFunction": {"model", "search"},
+    # The functions that run turns call models and providers of web search. Tools refresh tokens of connections with the
+    # platform's OAuth clients.
+    "ChatFunction": {"cursor", "idempotency", "model", "oauth", "search"},
+    "JobsWorkerFunction": {"model", "oauth", "search"},
     "SessionsFunction": {"cursor", "idempotency"},
     # Creates API keys, one-time tokens and client secrets.
     "AdminFunction": {"pepper", "credential", "cursor", "idempotency"},
     # Creates a tenant's first API key and rotates signing keys.
     "PlatformFunction": {"signing", "pepper", "cursor", "idempotency"},
-    "ToolsFunction": {"cursor", "idempotency"},
+    "ToolsFunction": {"cursor", "idempotency", "oauth"},
     "UsageFunction": {"cursor"},
 }
 WRITERS: dict[str, set[SecretName]] = {"PlatformFunction": {"signing"}}

@@ -19,7 +19,7 @@ from atrium.tenants.store import TenantStore
 from infra.local.oauth_provider import running
 from tests.builders.deployments import Deployment
 from tests.integration.social.conftest import ApiEnv, open_api_env
-from tests.integration.social.test_connections import calls, connect, service
+from tests.integration.social.test_connections import connect, service, tokens
 
 THREADS = 8
 ENTRANCE = SubjectSource("https://login.example", IdentityProviderId("idp_1"), True, "user")
@@ -36,17 +36,17 @@ def test_concurrent_callers_use_each_refresh_token_once(api_env: ApiEnv) -> None
     connect(api_env)
 
     def ask(_: int) -> str:
-        mine = service(api_env)
+        mine = tokens(api_env)
         object.__setattr__(mine, "pause", lambda _: time.sleep(0.5))
-        return mine.access_token("google", calls(api_env))
+        return mine.access_token("google")
 
     given: set[str] = set()
     for round_number in range(1, 6):
         api_env.clock.advance(3_600)
         with ThreadPoolExecutor(THREADS) as pool:
-            tokens = set(pool.map(ask, range(THREADS)))
-        assert len(tokens) == 1
-        given |= tokens
+            received = set(pool.map(ask, range(THREADS)))
+        assert len(received) == 1
+        given |= received
         assert len(given) == round_number
         assert api_env.provider.asked.count("/google/token") == 1 + round_number
         assert len(api_env.provider.answers.token_store.refresh) == 1  # only the stored refresh token is valid

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from atrium.identity.connections.service import ConnectionService
 from atrium.identity.connections.store import LEASE_SECONDS, ConnectionStore
-from atrium.identity.social.descriptions import describe
-from atrium.identity.social.exchange import ProviderCalls
-from atrium.identity.social.model import ClientCredentials
+from atrium.identity.connections.tokens import ConnectionTokens
+from atrium.identity.social.descriptions import ProviderName
+from atrium.identity.social.service import ClientKeeper
 from atrium.identity.social.state import StateSealer
+from atrium.identity.social.store import SocialClientStore
 from atrium.kernel.errors import ConnectionExpired, NotFound, ProviderFailed, Unavailable
 from atrium.kernel.ids import TenantId
 from atrium.storage.secret_encryption import DecryptionFailed
@@ -42,32 +43,34 @@ def service(api_env: ApiEnv, owner: str = OWNER) -> ConnectionService:
     table = api_env.runtime.tenant_table(tenant.id)
     encryption, audit = api_env.runtime.secret_encryption(tenant.id), open_audit(context, table, api_env.clock)
     sealer = StateSealer(api_env.runtime.secrets)
-    return ConnectionService(context, ConnectionStore(table), encryption, audit, sealer, api_env.clock, lambda _: None)
+    return ConnectionService(context, ConnectionStore(table), encryption, audit, sealer, api_env.clock)
 
 
-def calls(api_env: ApiEnv, name: str = "google") -> ProviderCalls:
-    description = describe(name, api_env.provider.url)
-    assert description
-    return ProviderCalls(api_env.runtime.egress, description.connect, ClientCredentials("local-client", "local-secret"))
+def tokens(api_env: ApiEnv, owner: str = OWNER) -> ConnectionTokens:
+    runtime, mine = api_env.runtime, service(api_env, owner)
+    keeper = ClientKeeper(SocialClientStore(mine.store.table), mine.encryption, runtime.secrets.platform_client)
+    return ConnectionTokens(
+        mine.context, mine.store, keeper, runtime.egress, api_env.clock, api_env.provider.url, lambda _: None
+    )
 
 
 @pytest.mark.parametrize("name", ["google", "github", "slack"])
-def test_connected_used_refreshed_and_forgotten(api_env: ApiEnv, name: str) -> None:
+def test_connected_used_refreshed_and_forgotten(api_env: ApiEnv, name: ProviderName) -> None:
     api_env.set_up(name)
     made = connect(api_env, name)
     assert (made["id"], made["provider"], made["status"]) == (name, name, "active")
     assert api_env.user().get("/v1/connections").json()["data"] == [made]
     assert api_env.user().get(f"/v1/connections/{name}").json() == made
-    mine, token_store = service(api_env), api_env.provider.answers.token_store
-    first = mine.access_token(name, calls(api_env, name))
+    mine, token_store = tokens(api_env), api_env.provider.answers.token_store
+    first = mine.access_token(name)
     assert first in token_store.access
     assert first not in api_env.raw_items()
     asked = len(api_env.provider.asked)
-    assert mine.access_token(name, calls(api_env, name)) == first
+    assert mine.access_token(name) == first
     assert len(api_env.provider.asked) == asked
     for _ in range(3):  # each refresh token is valid once
         api_env.clock.advance(3_541)
-        following = mine.access_token(name, calls(api_env, name))
+        following = mine.access_token(name)
         assert following != first
         first = following
     assert api_env.user().delete(f"/v1/connections/{name}").status_code == 204
@@ -92,7 +95,7 @@ def test_connections_are_private(api_env: ApiEnv) -> None:
             answer = client.request(method, "/v1/connections/google")
             assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
     with pytest.raises(NotFound):
-        service(api_env, OTHER).access_token("google", calls(api_env))
+        tokens(api_env, OTHER).access_token("google")
     assert api_env.user().get("/v1/connections/google").status_code == 200
 
 
@@ -153,7 +156,7 @@ def test_access_that_was_withdrawn(api_env: ApiEnv) -> None:
     api_env.clock.advance(3_600)
     for _ in range(2):
         with pytest.raises(ConnectionExpired):
-            service(api_env).access_token("google", calls(api_env))
+            tokens(api_env).access_token("google")
     assert api_env.user().get("/v1/connections/google").json()["status"] == "expired"
     assert connect(api_env)["status"] == "active"
 
@@ -164,27 +167,27 @@ def test_a_provider_that_is_down_costs_nothing(api_env: ApiEnv) -> None:
     api_env.clock.advance(3_600)
     api_env.provider.scripts = {"/google/token": say(503)}
     with pytest.raises(ProviderFailed):
-        service(api_env).access_token("google", calls(api_env))
+        tokens(api_env).access_token("google")
     api_env.provider.scripts = {}
-    assert service(api_env).access_token("google", calls(api_env))
+    assert tokens(api_env).access_token("google")
 
 
 def test_while_one_refreshes_another_waits_for_what_it_brings(api_env: ApiEnv) -> None:
     api_env.set_up()
     connect(api_env)
     api_env.clock.advance(3_600)
-    mine = service(api_env)
-    held = mine.store.lease(mine.get("google"), now=api_env.clock())
+    mine, other = tokens(api_env), tokens(api_env)
+    found = service(api_env).get("google")
+    held = mine.store.lease(found, now=api_env.clock())
     assert held
-    assert mine.store.lease(mine.get("google"), now=api_env.clock()) is None
+    assert mine.store.lease(found, now=api_env.clock()) is None
     brought: list[str] = []
-    other = service(api_env)
 
     def pause(_: float) -> None:
-        brought.append(mine._refresh(held, calls(api_env)))
+        brought.append(mine._refresh(held, mine.keeper.find("google")))
 
     object.__setattr__(other, "pause", pause)
-    assert other.access_token("google", calls(api_env)) == brought[0]
+    assert other.access_token("google") == brought[0]
     assert api_env.provider.asked.count("/google/token") == 2  # one request for the code, and one refresh
 
 
@@ -192,28 +195,28 @@ def test_a_dead_holder_blocks_others_only_briefly(api_env: ApiEnv) -> None:
     api_env.set_up()
     connect(api_env)
     api_env.clock.advance(3_600)
-    mine = service(api_env)
-    dead = mine.store.lease(mine.get("google"), now=api_env.clock())
+    mine = tokens(api_env)
+    dead = mine.store.lease(service(api_env).get("google"), now=api_env.clock())
     assert dead
     with pytest.raises(Unavailable):
-        mine.access_token("google", calls(api_env))
+        mine.access_token("google")
     api_env.clock.advance(LEASE_SECONDS)
-    token = mine.access_token("google", calls(api_env))
+    token = mine.access_token("google")
     late = mine.store.rotate(dead, b"late", b"late", None, now=api_env.clock())
     assert late is None
-    assert mine.access_token("google", calls(api_env)) == token
+    assert mine.access_token("google") == token
 
 
 def test_a_table_that_fails_after_the_provider_answered_loses_no_token(api_env: ApiEnv) -> None:
     api_env.set_up()
     connect(api_env)
     api_env.clock.advance(3_600)
-    outage = Outage(lambda number, operation: operation == "UpdateItem" and 1 < number < 5)
+    outage = Outage(lambda number, operation: operation == "UpdateItem" and 3 < number < 7)
     with intercepted(api_env.runtime.table.client, outage):
-        token = service(api_env).access_token("google", calls(api_env))
+        token = tokens(api_env).access_token("google")
     assert outage.failed
     api_env.clock.advance(3_600)
-    assert service(api_env).access_token("google", calls(api_env)) != token
+    assert tokens(api_env).access_token("google") != token
 
 
 def test_a_sealed_token_opens_for_its_connection_alone(api_env: ApiEnv) -> None:

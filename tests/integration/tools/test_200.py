@@ -8,9 +8,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.builders.api_env import ADMIN, OTHER_TENANT, OWN, ApiEnv, read_events
+from tests.builders.api_env import ADMIN, OTHER_PRINCIPAL, OTHER_TENANT, OWN, ApiEnv, read_events
+from tests.builders.connections import configure_client, connect
 from tests.builders.gateway import Fields, tenant_fields
 from tests.builders.http_tools import SCHEMA, SECRET
+from tests.builders.tenant_env import OTHER_OWNER, context_of
 from tests.unit.egress.sites import Site, say
 
 pytestmark = pytest.mark.loopback
@@ -42,10 +44,10 @@ def make_agent(api_env: ApiEnv, **wishes: Any) -> str:
     return str(answer.json()["id"])
 
 
-def ask(api_env: ApiEnv, agent_id: str, arguments: str = '{"city": "Rome"}') -> dict[str, Any]:
+def ask(api_env: ApiEnv, agent_id: str, arguments: str = '{"city": "Rome"}', *, fields: Fields = OWN) -> dict[str, Any]:
     """Send a message that makes the model call the tool, and return the tool's result."""
     message = {"agent_id": agent_id, "message": f"[[tool=weather {arguments}]]"}
-    with api_env.chat_as().stream("POST", "/v1/chat/stream", json=message) as stream:
+    with api_env.chat_as(fields).stream("POST", "/v1/chat/stream", json=message) as stream:
         return next(event.data for event in read_events(stream) if event and event.event == "tool_result")
 
 
@@ -138,6 +140,28 @@ def test_a_change_applies_to_the_next_turn(api_env: ApiEnv) -> None:
         api_env.tools_as().patch(f"/v1/tools/{made['id']}", json={"input_schema": schema})
         assert ask(api_env, agent_id)["result"] == "The arguments are not valid: city: 'Rome' is not one of ['Oslo']"
         assert not ask(api_env, agent_id, '{"city": "Oslo"}')["is_error"]
+
+
+def test_a_tool_uses_the_connection_of_the_user_of_the_run(api_env: ApiEnv) -> None:
+    configure_client(api_env.tenant_env)
+    connect(api_env.tenant_env, context_of(OTHER_OWNER), access="gho_planted-access-1")
+    with Site([SKY, SKY]).open() as site:
+        http = {"method": "GET", "url": f"http://127.0.0.1:{site.port}/{{city}}"}
+        made = create(api_env, http=http, secrets={}, connection="github")
+        assert made["connection"] == "github"
+        agent_id = make_agent(api_env)
+        result = ask(api_env, agent_id, fields=OTHER_PRINCIPAL)
+        without = ask(api_env, agent_id)
+        path = f"/v1/tools/{made['id']}"
+        tested = api_env.tools_as().post(f"{path}/test", json={"arguments": {"city": "Rome"}}).json()
+        assert api_env.tools_as().patch(path, json={"description": "D."}).json()["connection"] == "github"
+        assert api_env.tools_as().patch(path, json={"connection": None}).json()["connection"] is None
+        assert not ask(api_env, agent_id)["is_error"]
+    assert result["result"] == '{"sky":"clear"}'
+    assert "The API key has not connected an account at GitHub." in without["result"]
+    assert tested == {"result": without["result"], "is_error": True}
+    assert [b"authorization: Bearer gho_planted-access-1\r\n" in request for request in site.seen] == [True, False]
+    assert [event.details["connection"] for event in api_env.events("admin.change") if "connection" in event.details]
 
 
 def test_a_policy_and_an_approval_apply_to_the_tool(api_env: ApiEnv) -> None:

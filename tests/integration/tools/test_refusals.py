@@ -24,6 +24,8 @@ pytestmark = pytest.mark.loopback
         ({"http": {"method": "GET", "url": "https://{city}.example/"}}, ["body", "http.url"]),
         ({"input_schema": {"type": "object", "$ref": "https://evil.example/"}}, ["body", "input_schema"]),
         ({"calls_per_minute": 1}, ["body", "calls_per_minute"]),
+        ({"connection": "unknown"}, ["body", "connection"]),
+        ({"connection": "github"}, ["body", "connection"]),
     ],
 )
 def test_rejects_an_invalid_tool_without_its_secret(api_env: ApiEnv, wishes: Any, location: list[str]) -> None:

@@ -12,6 +12,10 @@ from atrium.agent.turn import TurnService
 from atrium.bootstrap import Runtime
 from atrium.http import logs
 from atrium.http.guarding import note_refusal, open_guard
+from atrium.identity.connections.store import ConnectionStore
+from atrium.identity.connections.tokens import ConnectionTokens
+from atrium.identity.social.service import ClientKeeper
+from atrium.identity.social.store import SocialClientStore
 from atrium.kernel.errors import AtriumError, LimitReached
 from atrium.kernel.ids import RunId, TenantId
 from atrium.policy.guard import PolicyGuard
@@ -105,9 +109,17 @@ def tool_services(runtime: Runtime, guard: PolicyGuard) -> ToolServices:
         runtime.tenant_blobs(tenant_id),
         OutboundGuard(runtime.egress, guard),
         partial(runtime.secret_encryption, tenant_id),
+        lambda provider: _connection_tokens(runtime, guard).access_token(provider),
         runtime.web_search,
         runtime.knowledge(guard.context) if runtime.knowledge else None,
     )
+
+
+def _connection_tokens(runtime: Runtime, guard: PolicyGuard) -> ConnectionTokens:
+    encryption = runtime.secret_encryption(guard.context.tenant_id)
+    keeper = ClientKeeper(SocialClientStore(guard.table), encryption, runtime.secrets.platform_client)
+    store, provider_url = ConnectionStore(guard.table), runtime.settings.oauth_provider_url
+    return ConnectionTokens(guard.context, store, keeper, runtime.egress, runtime.clock, provider_url)
 
 
 def _log_defect(error: BaseException) -> None:

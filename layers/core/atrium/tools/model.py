@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from atrium.egress.exchange import OutboundRequest, OutboundResponse
 from atrium.egress.failures import OutboundFailed, OutboundRefused
+from atrium.identity.social.descriptions import ProviderName
 from atrium.kernel.clock import Clock
 from atrium.kernel.ids import RunId, TenantId, session_of
 from atrium.policy.outbound import OutboundGuard
@@ -67,13 +68,17 @@ class KnowledgeSearch(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ToolServices:
-    """The services of the platform that tools use for a caller. None: this deployment does not have the service."""
+    """The services of the platform that tools use for a caller. None: this deployment does not have the service.
+
+    `access_token` returns an access token of the caller's connection to a provider (`identity.connections.tokens`).
+    """
 
     caller: TenantContext
     table: TenantTable
     blobs: TenantBlobs
     outbound: OutboundGuard
     secret_encryption: Callable[[], SecretEncryption]
+    access_token: Callable[[ProviderName], str]
     web_search: WebSearch | None = None
     knowledge: KnowledgeSearch | None = None
 

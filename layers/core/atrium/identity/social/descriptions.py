@@ -36,7 +36,8 @@ class Description:
     """The description of an OAuth provider.
 
     If `keys` is empty, the provider issues no id tokens, and the profile is read from the URLs `user_info` and
-    `emails`. `subject` is the claim that identifies the user.
+    `emails`. `subject` is the claim that identifies the user. `api_hosts` are the patterns of the hosts to which tools
+    may send a user's access token.
     """
 
     name: ProviderName
@@ -44,6 +45,7 @@ class Description:
     issuer: str
     sign_in: Endpoints
     connect: Endpoints
+    api_hosts: tuple[str, ...]
     keys: str = ""
     user_info: str = ""
     emails: str = ""
@@ -92,6 +94,7 @@ DESCRIPTIONS: Mapping[ProviderName, Description] = {
         _GOOGLE,
         # Google returns a refresh token only for `offline` access. A repeated connection also requires a new consent.
         replace(_GOOGLE, parameters={"access_type": "offline", "prompt": "consent"}),
+        ("*.googleapis.com",),
         keys="https://www.googleapis.com/oauth2/v3/certs",
     ),
     "github": Description(
@@ -100,6 +103,7 @@ DESCRIPTIONS: Mapping[ProviderName, Description] = {
         "https://github.com",
         _GITHUB,
         _GITHUB,
+        ("api.github.com", "uploads.github.com"),
         user_info="https://api.github.com/user",
         emails="https://api.github.com/user/emails",
         subject="id",
@@ -121,6 +125,7 @@ DESCRIPTIONS: Mapping[ProviderName, Description] = {
             scope_separator=",",
             tokens_in="authed_user",
         ),
+        ("slack.com", "files.slack.com"),
         keys="https://slack.com/openid/connect/keys",
         user_info="https://slack.com/api/openid.connect.userInfo",
     ),

@@ -13,5 +13,7 @@ Invariants:
 - Arguments change neither scheme, host nor port of a URL, nor its path segments or other query parameters.
 - Secrets are encrypted for one tool, scheme, host and port. They are decrypted only for a call, and are in no request
   to a model, response, audit event, log line or error message. If a server returns a secret, it is masked.
+- The access token of a connection is the caller's own, is sent only to hosts of its provider, and is masked like a
+  secret.
 - A change of a tool increases the tenant's `config_version`. Turns cache tools by this version, which they read anyway.
 """

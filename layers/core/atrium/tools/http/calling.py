@@ -1,6 +1,7 @@
 """The tool that a turn calls for a definition: it makes the request, and returns the response with masked secrets."""
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -10,14 +11,14 @@ from pydantic import RootModel, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from atrium.egress.exchange import OutboundRequest, OutboundResponse
-from atrium.kernel.errors import Unavailable
+from atrium.kernel.errors import AtriumError
 from atrium.kernel.media_types import read_media_type
 from atrium.storage.secret_encryption import DecryptionFailed, SecretEncryption
 from atrium.tools.http.masking import mask_secrets
 from atrium.tools.http.model import IDEMPOTENCY_HEADER, ToolDefinition
 from atrium.tools.http.schema import find_problems
 from atrium.tools.http.template import Values, fill, fill_json, fill_url
-from atrium.tools.model import Tool, ToolContext, ToolRefusal, ToolRetry
+from atrium.tools.model import Tool, ToolContext, ToolRefusal, ToolRetry, ToolServices
 from atrium.tools.web import read_page
 
 CATEGORY = "http"
@@ -72,14 +73,24 @@ def open_secrets(definition: ToolDefinition, encryption: SecretEncryption) -> di
 
 
 def _call(definition: ToolDefinition, arguments: HttpArguments, context: ToolContext) -> str:
+    began = time.monotonic()
+    secrets, token = _open(definition, context.require_services())
+    request = _make_request(definition, Values(arguments.root, secrets), context.idempotency_key)
+    authorization = {"authorization": f"Bearer {token}"} if token else {}
+    left = definition.timeout_seconds - (time.monotonic() - began)
+    request = replace(request, headers={**request.headers, **authorization}, seconds_max=left)
+    return _read_response(context.send(request, definition.name), (*secrets.values(), token))
+
+
+def _open(definition: ToolDefinition, services: ToolServices) -> tuple[dict[str, str], str]:
+    """Return the secrets of a tool, and the access token of the caller's connection, or "" without `connection`."""
     try:
-        secrets = open_secrets(definition, context.require_services().secret_encryption())
+        secrets = open_secrets(definition, services.secret_encryption())
+        return secrets, services.access_token(definition.connection) if definition.connection else ""
     except DecryptionFailed as error:
         raise ToolRefusal("The secrets of this tool cannot be read. An administrator must set them again.") from error
-    except Unavailable as error:
-        raise ToolRetry("The secrets of this tool cannot be read at the moment.") from error
-    request = _make_request(definition, Values(arguments.root, secrets), context.idempotency_key)
-    return _read_response(context.send(request, definition.name), tuple(secrets.values()))
+    except AtriumError as error:
+        raise (ToolRetry if error.retryable else ToolRefusal)(f"Not called: {error.detail}") from error
 
 
 def _make_request(definition: ToolDefinition, values: Values, idempotency_key: str) -> OutboundRequest:
@@ -96,7 +107,6 @@ def _make_request(definition: ToolDefinition, values: Values, idempotency_key: s
         fill_url(http.url, http.query, values),
         {"accept": "application/json, text/*", **headers},
         body,
-        seconds_max=definition.timeout_seconds,
         bytes_max=RESPONSE_BYTES_MAX,
         redirects_max=0,
     )

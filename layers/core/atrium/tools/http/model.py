@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from atrium.egress.destination import Rules, read_url
+from atrium.egress.destination import Destination, HostList, Rules, read_url
 from atrium.egress.exchange import check_headers
 from atrium.egress.failures import OutboundRefused
-from atrium.kernel.errors import invalid_field
+from atrium.identity.social.descriptions import DESCRIPTIONS, ProviderName
+from atrium.kernel.errors import invalid_field, list_valid
 from atrium.kernel.ids import ToolId
 from atrium.llm.normalise import UNAVAILABLE_TOOL
 from atrium.tools.done import DONE
@@ -50,7 +51,10 @@ class RequestTemplate:
 
 @dataclass(frozen=True, slots=True)
 class ToolDefinition:
-    """An HTTP tool of a tenant. `sealed_secrets` are the encrypted values of `secret_names`, as one JSON object."""
+    """An HTTP tool of a tenant. `sealed_secrets` are the encrypted values of `secret_names`, as one JSON object.
+
+    With `connection`, a call has the access token of the caller's connection to this provider.
+    """
 
     id: ToolId
     name: str
@@ -63,6 +67,7 @@ class ToolDefinition:
     updated_at: datetime
     timeout_seconds: int = TIMEOUT_SECONDS_DEFAULT
     requires_approval: bool = False
+    connection: ProviderName | None = None
     version: int = 1
     secret_names: tuple[str, ...] = ()
     sealed_secrets: bytes = field(default=b"", repr=False)
@@ -83,16 +88,25 @@ def check_definition(tool: ToolDefinition, local_addresses: frozenset[str]) -> N
         raise invalid_field("input_schema", str(error)) from error
     if tool.http.body is not None and tool.http.method == "GET":
         raise invalid_field("http.body", "is not possible with the method GET")
-    _check_url(tool.http, local_addresses)
-    _check_headers(tool.http)
+    there = _check_url(tool.http, local_addresses)
+    sent = _check_headers(tool.http)
+    if tool.connection is not None:
+        hosts = DESCRIPTIONS[tool.connection].api_hosts
+        if there.host not in local_addresses and not HostList(hosts).permits(there.host):
+            raise invalid_field("http.url", f"must have a host of the provider `connection`: {list_valid(hosts)}")
+        if "authorization" in sent:
+            raise invalid_field("http.headers", "must not contain authorization, because `connection` sets it")
     for field_name, text in _texts(tool.http):
         _check_placeholders(tool, field_name, text)
     if {"{", "}"} & set(with_sample(tool.http.url)):
         raise invalid_field("http.url", "must have braces only around the names of arguments")
 
 
-def _check_url(http: RequestTemplate, local_addresses: frozenset[str]) -> None:
-    """Check the URL with a sample for each placeholder. Arguments cannot change the parts that are checked here."""
+def _check_url(http: RequestTemplate, local_addresses: frozenset[str]) -> Destination:
+    """Check the URL with a sample for each placeholder, and return its destination.
+
+    Arguments cannot change the parts that are checked here.
+    """
     name = "http.url"
     if not _URL.fullmatch(http.url) or "#" in http.url:
         raise invalid_field(name, "must be an absolute URL of visible ASCII characters without a fragment")
@@ -110,9 +124,11 @@ def _check_url(http: RequestTemplate, local_addresses: frozenset[str]) -> None:
         raise invalid_field(name, "must have the scheme https")
     if any(each.kind == "secret" for each in find_placeholders(parts.path)):
         raise invalid_field(name, "must not have secrets in its path; use a header, the query or the body")
+    return there
 
 
-def _check_headers(http: RequestTemplate) -> None:
+def _check_headers(http: RequestTemplate) -> Mapping[str, str]:
+    """Check the headers, and return them with names in lower case and a sample for each placeholder."""
     name = "http.headers"
     try:
         sent = check_headers({each: with_sample(value) for each, value in http.headers.items()})
@@ -126,6 +142,7 @@ def _check_headers(http: RequestTemplate) -> None:
             raise invalid_field(name, "must not contain arguments; only secrets are possible in headers")
         if each.lower() in SECRET_HEADERS and "secret" not in kinds:
             raise invalid_field(name, f"must use a secret in {each.lower()}: write {{{{secret.NAME}}}} and `secrets`")
+    return sent
 
 
 def _texts(http: RequestTemplate) -> Iterator[tuple[str, str]]:

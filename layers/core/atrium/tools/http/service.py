@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from cachetools import LRUCache
 
+from atrium.identity.social.store import SocialClientStore
 from atrium.kernel.errors import Conflict, NotFound, invalid_field, list_valid
 from atrium.kernel.ids import RunId, TenantId, ToolId, is_id, mint_tool_id
 from atrium.kernel.pagination import Page, PageRequest
@@ -44,6 +45,7 @@ class HttpToolService:
         secrets = {name: value for name, value in given.pop("secrets", {}).items() if value is not None}
         given.setdefault("permission", "read" if given["effect"] == "pure" else "write")
         tool = ToolDefinition(**{"id": mint_tool_id(now), "created_at": now, "updated_at": now, **given})
+        self._require_provider(tool)
         tool = self._checked(tool, secrets)
         self.store.create(tool, self._record("create", tool))
         return tool
@@ -70,6 +72,8 @@ class HttpToolService:
         tool = replace(before, **given, version=before.version + 1, updated_at=self.guard.clock())
         if tool.name != before.name:
             self._require_unused(before)
+        if tool.connection != before.connection:
+            self._require_provider(tool)
         moves = tool.http.origin != before.http.origin
         if moves and set(before.secret_names) - set(secrets or ()):
             raise invalid_field("secrets", "must contain all secrets again, because the host of `http.url` changes")
@@ -108,6 +112,16 @@ class HttpToolService:
         sealed = self.encryption.encrypt(tool.purpose, json.dumps(dict(secrets))) if secrets else b""
         return replace(tool, sealed_secrets=sealed)
 
+    def _require_provider(self, tool: ToolDefinition) -> None:
+        """Raise `ValidationFailed` if the tenant has no enabled client at the provider of the tool's connection."""
+        if tool.connection is None:
+            return
+        client = SocialClientStore(self.store.table).find(tool.connection)
+        if client is None or not client.enabled:
+            raise invalid_field(
+                "connection", "must be a provider that is configured and enabled in `/v1/identity-providers`"
+            )
+
     def _open(self, tool: ToolDefinition) -> dict[str, str]:
         """Return the stored secrets, or none if they cannot be decrypted, so that they can be set again."""
         try:
@@ -129,6 +143,7 @@ class HttpToolService:
             "effect": tool.effect,
             "permission": tool.permission,
             "requires_approval": tool.requires_approval,
+            "connection": tool.connection,
             "secret_names": list(tool.secret_names),
         }
         base = {"action": f"tool.{action}", "resource": tool.id, **shown, **details}
