@@ -41,7 +41,7 @@ Templates = Annotated[dict[HeaderName, Template], Field(max_length=20)]
 
 
 class HttpRequest(StrictModel):
-    """The HTTP request of a tool. `{argument}` and `{{secret.NAME}}` are placeholders."""
+    """The HTTP request of a tool, at most 20,000 bytes. `{argument}` and `{{secret.NAME}}` are placeholders."""
 
     method: Method
     """HTTP method."""

@@ -74,6 +74,7 @@ def test_rejects_urls(service: HttpToolService, url: str, reason: str) -> None:
         ({"query": {"a": "about {days}"}}, "input_schema", "`required`"),
         ({"method": "POST", "body": ["about {days}"]}, "input_schema", "`required`"),
         ({"method": "POST", "body": {"a": [{"b": "{unknown}"}]}}, "http.body", "only arguments of"),
+        ({"method": "POST", "body": ["x" * 19_900]}, "http", "at most 20000 bytes"),
         ({"secrets": {f"K{number}": "a-secret-value" for number in range(11)}}, "secrets", "at most 10"),
     ],
 )

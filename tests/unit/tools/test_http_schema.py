@@ -50,6 +50,7 @@ def test_rejects_other_schemas(schema: dict[str, Any], reason: str) -> None:
         ({"city": "x", "days": 1.5}, ("days",), "1.5 is not of type 'integer'"),
         ({"city": "x", "other": 1}, (), "'other' was unexpected"),
         ({"city": "x" * 32_000}, (), "at most 32000 bytes"),
+        ({"city": [{"a": 1}] * 1_000}, (), "at most 2000 values"),
     ],
 )
 def test_finds_problems(arguments: dict[str, Any], place: tuple[str, ...], text: str) -> None:

@@ -1,8 +1,9 @@
 """The definition of a tenant's HTTP tool, and its validation. `input_schema` is validated by `schema.py`."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -21,6 +22,8 @@ from atrium.tools.model import EffectClass, ToolPermission
 from atrium.tools.registry import BUILT_IN
 
 TOOLS_MAX = 100
+# The definitions of all tools must fit into a Lambda response of 6 MB.
+REQUEST_BYTES_MAX = 20_000
 TIMEOUT_SECONDS_DEFAULT, TIMEOUT_SECONDS_MAX = 10, 20
 SECRETS_MAX, SECRET_CHARACTERS_MIN, SECRET_CHARACTERS_MAX = 10, 8, 2_000
 VALUE_PATTERN = r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?"
@@ -88,6 +91,8 @@ def check_definition(tool: ToolDefinition, local_addresses: frozenset[str]) -> N
         raise invalid_field("input_schema", str(error)) from error
     if tool.http.body is not None and tool.http.method == "GET":
         raise invalid_field("http.body", "is not possible with the method GET")
+    if len(json.dumps(asdict(tool.http), ensure_ascii=False).encode()) > REQUEST_BYTES_MAX:
+        raise invalid_field("http", f"must have at most {REQUEST_BYTES_MAX} bytes as JSON")
     there = _check_url(tool.http, local_addresses)
     sent = _check_headers(tool.http)
     if tool.connection is not None:

@@ -1,7 +1,7 @@
 """The JSON Schemas (2020-12) of HTTP tools, and the validation of arguments.
 
-Only the keywords below are accepted: without references and patterns, the time of a validation is bounded by the size
-of schema and arguments. `jsonschema` takes 100 ms to import, so it is imported by the first use.
+Only the keywords below are accepted: without references and patterns, a validation compares each value of the arguments
+at most once with each subschema. `jsonschema` takes 100 ms to import, so it is imported by the first use.
 """
 
 import json
@@ -13,6 +13,7 @@ SCHEMA_BYTES_MAX = 16_000
 SUBSCHEMAS_MAX = 200
 DEPTH_MAX = 10
 ARGUMENTS_BYTES_MAX = 32_000
+VALUES_MAX = 2_000
 _PROBLEMS_SHOWN = 10
 _PROBLEM_CHARACTERS = 200
 _LISTS, _MAPS = ("anyOf", "oneOf", "allOf", "prefixItems"), ("properties",)
@@ -52,8 +53,15 @@ def find_problems(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> li
 
     if len(json.dumps(arguments)) > ARGUMENTS_BYTES_MAX:
         return [((), f"the arguments must have at most {ARGUMENTS_BYTES_MAX} bytes")]
+    if _count(arguments) > VALUES_MAX:
+        return [((), f"the arguments must have at most {VALUES_MAX} values")]
     errors = islice(Draft202012Validator(dict(schema)).iter_errors(dict(arguments)), _PROBLEMS_SHOWN)
     return [(tuple(error.absolute_path), error.message[:_PROBLEM_CHARACTERS]) for error in errors]
+
+
+def _count(value: object) -> int:
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return 1 + sum(map(_count, inner))
 
 
 def _subschemas(schema: object, depth: int) -> Iterator[tuple[Mapping[str, Any], int]]:
