@@ -117,6 +117,8 @@ def test_a_provider_that_the_tenant_removed_is_not_used(calls: Calls, use: str) 
     [
         ([say(400, b'{"error": "bad_refresh_token"}', content_type="application/json")], "connect again", "expired"),
         ([say(503)], "The OAuth provider failed", "active"),
+        ([say(401, b'{"error": "invalid_client"}')], "The OAuth provider failed", "active"),
+        ([say(400, b'{"error": ["invalid_grant"]}')], "The OAuth provider failed", "active"),
         ([say(200, f"{REFRESH} {CLIENT_SECRET}".encode())], "The OAuth provider failed", "active"),
     ],
 )

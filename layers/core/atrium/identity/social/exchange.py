@@ -23,6 +23,10 @@ CALL_SECONDS_MAX = 5.0
 CALL_BYTES_MAX = 262_144
 EXPIRES_IN_MAX = 10 * 365 * 86_400
 _FORM_TYPE = "application/x-www-form-urlencoded"
+# The error codes with which providers refuse a refresh token that is invalid, expired or revoked.
+_TOKEN_ERRORS = frozenset({
+    "invalid_grant", "bad_refresh_token", "invalid_refresh_token", "token_revoked", "token_expired", "account_inactive",
+})  # fmt: skip
 _CODE = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 
 
@@ -54,14 +58,18 @@ class ProviderCalls:
         return self._request_tokens({"grant_type": "authorization_code", **fields})
 
     def refresh(self, refresh_token: str) -> Grant:
-        """Return new tokens for a refresh token; raise `ProviderRefused` if access was revoked, or `ProviderFailed`."""
-        return self._request_tokens({"grant_type": "refresh_token", "refresh_token": refresh_token})
+        """Return new tokens for a refresh token.
 
-    def _request_tokens(self, fields: Mapping[str, str]) -> Grant:
+        Raises `ProviderRefused` if the provider refuses the token, and `ProviderFailed` for all other errors, such as a
+        wrong client secret.
+        """
+        return self._request_tokens({"grant_type": "refresh_token", "refresh_token": refresh_token}, _TOKEN_ERRORS)
+
+    def _request_tokens(self, fields: Mapping[str, str], refusals: frozenset[str] | None = None) -> Grant:
         own = {"client_id": self.client.client_id, "client_secret": self.client.client_secret}
         headers = {"accept": "application/json", "content-type": _FORM_TYPE}
         answer = call(self.egress, "POST", self.endpoints.token, headers, urlencode({**fields, **own}).encode())
-        found = read_answer(answer)
+        found = read_answer(answer, refusals)
         # The response to a refresh may omit the member `tokens_in`. If `tokens_in` is empty, there is no such member.
         inner = found.get(self.endpoints.tokens_in)
         return _read_grant(inner if isinstance(inner, Mapping) else found, self.endpoints)
@@ -95,18 +103,20 @@ def call(
     return answer
 
 
-def read_answer(answer: OutboundResponse) -> Mapping[str, Any]:
+def read_answer(answer: OutboundResponse, refusals: frozenset[str] | None = None) -> Mapping[str, Any]:
     """Return the JSON object of a response.
 
     Raises `ProviderRefused` with the provider's error code if the response reports an error, and `ProviderFailed` if
-    the response is malformed.
+    the response is malformed, or if the code is not in `refusals`.
     """
     found = _parse(answer)
     if not isinstance(found, Mapping):
         raise ProviderFailed(internal="provider: not an object")
     if found.get("error") or found.get("ok") is False or answer.status != 200:
-        code = found.get("error")
-        raise refused_by(code if isinstance(code, str) else "")
+        code = _text(found, "error")
+        if refusals is not None and code not in refusals:
+            raise ProviderFailed(internal=refused_by(code).internal)
+        raise refused_by(code)
     return found
 
 
