@@ -52,6 +52,19 @@ def test_rejects_a_vendor_without_provider() -> None:
         providers().find(replace(HAIKU, vendor="acme"))
 
 
+def test_serves_the_models_of_vendors_with_a_key() -> None:
+    known = providers(ZHIPU_API_KEY="key", MODEL_PROVIDER="anthropic")
+    assert {model.vendor for model in MODELS.values() if known.serves(model)} == {"zhipu"}
+    assert not known.serves(replace(HAIKU, vendor="acme"))
+
+
+def test_bedrock_serves_its_models_without_a_key() -> None:
+    known = providers(MODEL_PROVIDER="bedrock")
+    assert known.serves(HAIKU)
+    assert not known.serves(replace(HAIKU, bedrock_id=""))
+    assert not known.serves(MODELS["gpt-6-luna"])
+
+
 def test_a_missing_key_is_unavailable() -> None:
     with pytest.raises(Unavailable):
         list(providers().find(HAIKU).open(HELLO, deadline_seconds=1))

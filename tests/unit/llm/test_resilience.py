@@ -16,6 +16,7 @@ from atrium.llm.resilience import (
     SUCCESSES_NEEDED,
     TRIALS_MAX,
     CircuitBreaker,
+    ModelLatencies,
     ResilientProvider,
 )
 from atrium.storage.table import PhysicalTable, PlatformTable
@@ -68,6 +69,32 @@ def test_the_next_model_answers_where_the_first_fails_before_its_answer(models: 
     stream = models.provider.open(REQUEST, deadline_seconds=9)
     assert list(stream)[-1] == Completed((Text("Hello."),), "end_turn", USED)
     assert (stream.model, models.asked()) == (HAIKU, [OPUS, SONNET, HAIKU])
+
+
+def test_measures_the_time_to_the_first_event_of_the_models_that_answered(models: Models) -> None:
+    models.scripted[OPUS].say(outage())
+    averages, at_first = models.provider.latencies.averages, dict[str, float]()
+    models.scripted[SONNET].say("Once ", lambda: at_first.update(averages), "upon")
+    list(models.provider.open(REQUEST, deadline_seconds=9))
+    assert set(averages) == {SONNET}
+    assert averages == at_first
+
+
+def test_a_latency_is_a_moving_average() -> None:
+    latencies = ModelLatencies()
+    for seconds in (1.0, 2.0, 2.0):
+        latencies.record(OPUS, seconds)
+    assert latencies.averages == {OPUS: pytest.approx(1.36)}
+
+
+def test_the_wait_of_a_circuit_is_known_without_a_trial(models: Models) -> None:
+    breaker = models.provider.breaker
+    assert breaker.wait_seconds(OPUS) == 0
+    for _ in range(OUTAGES_MAX):
+        breaker.record_outage(OPUS)
+    assert breaker.wait_seconds(OPUS) == OPEN_SECONDS
+    models.clock.advance(OPEN_SECONDS)
+    assert [breaker.wait_seconds(OPUS) for _ in range(TRIALS_MAX + 1)] == [0] * (TRIALS_MAX + 1)
 
 
 def test_a_failure_after_the_first_event_is_final(models: Models) -> None:

@@ -36,6 +36,15 @@ class Providers:
             self._made.setdefault(vendor, FACTORIES[vendor](self, vendor))
         return self._made[vendor]
 
+    def serves(self, model: ModelInfo) -> bool:
+        """Return whether this deployment has a provider and an API key for a model, without the import of the adapter.
+
+        Raises `Unavailable` if the keys cannot be read.
+        """
+        if model.vendor == "anthropic" and self.settings.model_provider == "bedrock":
+            return bool(model.bedrock_id)
+        return model.vendor in FACTORIES and self.secrets.has_model_api_key(model.vendor)
+
     def base_url(self, vendor: str) -> str:
         """Return the URL of another server with the vendor's interface, or "" for the vendor's own server."""
         return self.settings.model_base_urls.get(vendor, "")

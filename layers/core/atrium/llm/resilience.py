@@ -19,6 +19,8 @@ tenants. While a circuit is half-open, three trial calls may start in 30 seconds
 The state of a circuit is one item, written by compare-and-set when an outage, a trial or a success changes it. Each
 container caches the state for 10 s. A healthy model therefore costs one read per container every 10 s, and no write. If
 the table does not respond, calls are made as if the circuit were closed.
+
+Each container also measures how long each model takes to begin an answer. Model routing uses these latencies.
 """
 
 import threading
@@ -54,6 +56,8 @@ OPEN_SECONDS = 30
 TRIALS_MAX = 3
 SUCCESSES_NEEDED = 3
 REMEMBERED_SECONDS = 10
+LATENCY_SHARE = 0.2
+"""The share of the newest measurement in the moving average of a latency."""
 _MODELS_MAX = 256
 _ATTEMPTS = 5
 _KEPT_SECONDS = 86_400
@@ -140,9 +144,7 @@ class CircuitBreaker:
             return found if found.is_closed else found.with_trial(now)
 
         try:
-            with self._lock:
-                known = self._known.get(model_id)
-            if (known or self._read(model_id)).is_closed:
+            if self._find(model_id).is_closed:
                 return False
             state = self._change(model_id, begin)
         except CircuitOpen:
@@ -152,6 +154,13 @@ class CircuitBreaker:
         if state is None:
             raise CircuitOpen(internal=f"the circuit of {model_id} changed in every attempt", retry_after_seconds=1)
         return not state.is_closed
+
+    def wait_seconds(self, model_id: str) -> int:
+        """Return 0 if a call of a model is allowed now, otherwise the seconds until the next trial may start."""
+        try:
+            return self._find(model_id).wait_seconds(int(self.clock().timestamp()))
+        except Unavailable:
+            return 0
 
     def record_outage(self, model_id: str) -> None:
         """Record an outage of the provider."""
@@ -181,6 +190,11 @@ class CircuitBreaker:
             if wanted == found or self._write(model_id, wanted, now):
                 return wanted
         return None
+
+    def _find(self, model_id: str) -> CircuitState:
+        with self._lock:
+            known = self._known.get(model_id)
+        return known or self._read(model_id)
 
     def _read(self, model_id: str) -> CircuitState:
         item = self.table.get(platform_keys.circuit(model_id)) or {}
@@ -224,6 +238,17 @@ class ModelCall:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelLatencies:
+    """Moving averages of the seconds from a call to the first event of its answer, by model, with all retries."""
+
+    averages: dict[str, float] = field(default_factory=dict)
+
+    def record(self, model_id: str, seconds: float) -> None:
+        known = self.averages.get(model_id, seconds)
+        self.averages[model_id] = known + LATENCY_SHARE * (seconds - known)
+
+
+@dataclass(frozen=True, slots=True)
 class ResilientProvider:
     """A model provider with circuit breakers and fallbacks. `find` returns the adapter of a model, or raises
     `ProviderUnsupported`. `on_call` is called after each model call.
@@ -232,6 +257,7 @@ class ResilientProvider:
     find: Callable[[ModelInfo], ModelProvider]
     breaker: CircuitBreaker
     on_call: Callable[[ModelCall], object] = lambda _call: None
+    latencies: ModelLatencies = field(default_factory=ModelLatencies)
     name: str = "resilient"
 
     def require(self, model: ModelInfo) -> ModelProvider:
@@ -255,6 +281,7 @@ class ResilientStream:
         self._stream: ModelStream | None = None
         self._lock = threading.Lock()
         self._closed = False
+        self._began = 0.0
         self._events = self._play()
         self.model = request.model
 
@@ -278,6 +305,8 @@ class ResilientStream:
             has_begun = False
             try:
                 for event in self._ask(model_id):
+                    if not has_begun:
+                        self._provider.latencies.record(model_id, time.monotonic() - self._began)
                     has_begun = True
                     yield event
             except (ModelFailed, ModelTimeout, CircuitOpen, ProviderUnsupported) as error:
@@ -294,7 +323,8 @@ class ResilientStream:
         self._stream = None
         adapter = self._provider.find(model)
         is_trial = breaker.admit(model_id)
-        has_result, code, began = False, None, time.monotonic()
+        has_result, code = False, None
+        self._began = time.monotonic()
         try:
             remaining = max(0.0, self._deadline - time.monotonic())
             with self._lock:
@@ -316,7 +346,7 @@ class ResilientStream:
             if is_trial and not has_result:
                 breaker.release_trial(model_id)
             if self._stream is not None:
-                seconds = time.monotonic() - began
+                seconds = time.monotonic() - self._began
                 call = ModelCall(model_id, seconds, self.usage, code, interrupted=code is None and not has_result)
                 self._provider.on_call(call)
 

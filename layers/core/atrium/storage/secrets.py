@@ -182,6 +182,14 @@ class Secrets:
         key = self.settings.model_api_keys.get(vendor)
         return key or self._read("model", lambda secret: _text(secret[f"{vendor}_api_key"]))
 
+    def has_model_api_key(self, vendor: str) -> bool:
+        """Return whether the platform has an API key for a vendor. Raise `Unavailable` if the secret cannot be read."""
+        if self.settings.model_api_keys.get(vendor):
+            return True
+        if "model" not in self.settings.secret_arns:
+            return False
+        return self._read("model", lambda secret: bool(secret.get(f"{vendor}_api_key")), absent=False)
+
     def search_api_key(self, provider: str) -> str:
         """Return the platform's key at a provider of web search."""
         return self._read("search", lambda secret: _text(secret[f"{provider}_api_key"]))
