@@ -23,6 +23,7 @@ ClientId = NewType("ClientId", str)
 FileContentId = NewType("FileContentId", str)
 ToolId = NewType("ToolId", str)
 DatasetId = NewType("DatasetId", str)
+RoutingRuleId = NewType("RoutingRuleId", str)
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
@@ -111,6 +112,10 @@ def mint_client_id(now: datetime, tenant_id: TenantId) -> ClientId:
 
 def mint_dataset_id(now: datetime) -> DatasetId:
     return DatasetId(_mint("dts", now))
+
+
+def mint_routing_rule_id(now: datetime) -> RoutingRuleId:
+    return RoutingRuleId(_mint("rul", now))
 
 
 def tenant_of_client(client_id: ClientId) -> TenantId:

@@ -61,7 +61,8 @@ def _check_network(value: str) -> str:
     return value
 
 
-def _check_zone(value: str) -> str:
+def check_zone(value: str) -> str:
+    """Return the name of a time zone; raise `ValueError` with a public message if it is unknown."""
     try:
         read_zone(value)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -131,7 +132,7 @@ class TimeCondition(_Shape):
     """Days of the week on which the policy applies, 1 to 7. Null or absent: every day."""
     hours: Hours | None = None
     """Hours of the day when the policy applies. Null or absent: all day."""
-    zone: Annotated[str, Field(max_length=ZONE_MAX), AfterValidator(_check_zone)] = "UTC"
+    zone: Annotated[str, Field(max_length=ZONE_MAX), AfterValidator(check_zone)] = "UTC"
     """IANA time zone for `days` and `hours`, at most 64 characters. Default `UTC`."""
 
 

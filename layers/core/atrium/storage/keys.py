@@ -7,7 +7,7 @@ partition. `·` means the prefix without a suffix.
     partition              sort                        item, and the code that reads it
     TENANT#<id>, of a tenant
     ·                      TENANT                      tenant, settings, config_version (authorizer, every call)
-    ·                      COUNTS                      numbers of users, active admins, agents, tools, files and data sets
+    ·                      COUNTS                      numbers of users, active admins, agents, tools, files, data sets and routing rules
     ·                      KEY#<key>                   API key (authorizer: one batch with TENANT) · list
     ·                      USER#<usr>                  user (authorizer: one batch with TENANT) · list
     ·                      EMAIL#<email>               marker: unique email -> user      login: email across tenants
@@ -20,6 +20,8 @@ partition. `·` means the prefix without a suffix.
     ·                      TOOL#<name>                 an HTTP tool (turn: one batch, if its agent has such tools) · list
                                                        TOOL_ID#<tol>: marker: id -> name
     ·                      DATASET#<name>              a data set · list
+    ·                      RULE#<rul>                  a routing rule (turn: one query, if its model is `auto`) · list
+                                                       RULE_NAME#<name>: marker
     ·                      REBUILD DRIFT               last rebuild of counters from the ledger; last comparison with it (operator)
     ·                      MONTH_TOTAL#<yyyy-mm>       monthly total of an erased ledger; kept with the tombstone
     ADMISSION              TENANT|<scope>              limits, windows, slots of a scope: one conditional write (atrium.quotas)
@@ -54,7 +56,7 @@ from datetime import date, datetime
 from hashlib import sha256
 
 from atrium.kernel.ids import (
-    AgentId, AuditEventId, ClientId, FamilyId, KeyId, PolicyId, RunId, SessionId, TenantId, ToolId, UserId, own_ulid,
+    AgentId, AuditEventId, ClientId, FamilyId, KeyId, PolicyId, RoutingRuleId, RunId, SessionId, TenantId, ToolId, UserId, own_ulid,
     session_of,
 )  # fmt: skip
 
@@ -150,6 +152,14 @@ def tool_id(some_id: ToolId) -> Key:
 def dataset(name: str) -> Key:
     _join(name)
     return Key("", f"{DATASETS}{name}")
+
+
+def routing_rule(rule_id: RoutingRuleId) -> Key:
+    return Key("", _join("RULE", rule_id))
+
+
+def routing_rule_name(name: str) -> Key:
+    return Key("", _join("RULE_NAME", sha256(name.encode()).hexdigest()))
 
 
 def session(session_id: SessionId) -> Key:
