@@ -37,6 +37,7 @@ from atrium.kernel.ids import (
     KeyId,
     MessageId,
     PolicyId,
+    RoutingRuleId,
     RunId,
     SessionId,
     TenantId,
@@ -48,6 +49,8 @@ from atrium.llm.catalogue import DEFAULT_MODEL
 from atrium.llm.model import Text, Usage
 from atrium.policy.model import Policy
 from atrium.policy.store import PolicyStore
+from atrium.routing.model import RoutingConditions, RoutingRule, WeightedModel
+from atrium.routing.store import RoutingRuleStore
 from atrium.runs.model import Message, Outcome, Run, RunEvent, Spend
 from atrium.runs.store import RunStore
 from atrium.sessions.model import Session
@@ -84,6 +87,7 @@ def write_objects(table: PhysicalTable, blobs: TenantBlobs, secrets: Secrets) ->
     writer.write_datasets()
     writer.write_providers()
     writer.write_tools()
+    writer.write_rules()
     writer.write_sessions()
     writer.write_files()
 
@@ -202,6 +206,12 @@ class _Writer:
                 updated_at=self.now,
             )
             HttpToolStore(self.table).create(tool, self._record("tool.create", tool_id))
+
+    def write_rules(self) -> None:
+        when, models = RoutingConditions(complexity="high", plans=["enterprise"]), (WeightedModel(model=DEFAULT_MODEL),)
+        for rule_id, name in ((seeds.RULE, "hard questions"), (seeds.RULE_TO_DELETE, "old rule")):
+            rule = RoutingRule(RoutingRuleId(rule_id), name, models, self.now, self.now, priority=20, when=when)
+            RoutingRuleStore(self.table).create(rule, self._record("routing_rule.create", rule_id))
 
     def write_datasets(self) -> None:
         text = "city,amount\nRome,120.5\nOslo,80\nRome,19.5\n"

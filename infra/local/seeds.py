@@ -58,6 +58,8 @@ POLICY_TO_DELETE: Final = f"pol_{_ulid(62)}"
 
 TOOL: Final = f"tol_{_ulid(81)}"
 TOOL_TO_DELETE: Final = f"tol_{_ulid(82)}"
+RULE: Final = f"rul_{_ulid(91)}"
+RULE_TO_DELETE: Final = f"rul_{_ulid(92)}"
 DATASET: Final = f"dts_{_ulid(81)}"
 DATASET_TO_DELETE: Final = f"dts_{_ulid(82)}"
 

@@ -20,6 +20,8 @@ SCHEMAS = {
     "DatasetFormat": "Format of the content of a data set.",
     "Day": "Day of the week.",
     "Effect": "Whether a policy allows or denies.",
+    "Complexity": "Estimated complexity of a message.",
+    "RuleStatus": "Whether a routing rule is used.",
     "EffectClass": "Effect of a repeated call of a tool.",
     "FetchFault": "Why an issuer's public keys could not be fetched.",
     "GrantType": "OAuth grant type.",

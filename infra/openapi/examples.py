@@ -27,6 +27,7 @@ PATH = {
     "session_id": seeds.SESSION,
     "tenant_id": seeds.INITECH,
     "tool_id": seeds.TOOL,
+    "rule_id": seeds.RULE,
     "tool_call_id": "toolu_01A09q90qw90lq917835lq9",
     "user_id": seeds.GRACE,
 }
@@ -144,6 +145,21 @@ EXAMPLES = {
     "updateTool": Example({"description": "Return the number of people who live in a city.", "timeout_seconds": 5}),
     "testTool": Example({"arguments": {"city": "Lisbon"}}),
     "deleteTool": Example(parameters={"tool_id": seeds.TOOL_TO_DELETE}),
+    "createRoutingRule": Example(
+        {
+            "name": "mathematics",
+            "priority": 20,
+            "when": {
+                "complexity": "high",
+                "needs_code": False,
+                "hours": {"from": "08:00", "to": "18:00", "time_zone": "Europe/Berlin"},
+                "weekdays": ["mon", "tue", "wed", "thu", "fri"],
+            },
+            "models": [{"model": "claude-opus-5-5", "weight": 3}, {"model": "claude-sonnet-5-5", "weight": 1}],
+        }
+    ),
+    "updateRoutingRule": Example({"priority": 30, "status": "disabled"}),
+    "deleteRoutingRule": Example(parameters={"rule_id": seeds.RULE_TO_DELETE}),
     "createIdentityProvider": Example(
         {"type": "oidc", "issuer": "https://login.example.com", "audience": f"atrium-{seeds.ACME}"}
     ),
