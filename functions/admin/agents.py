@@ -41,7 +41,9 @@ class AgentFields(StrictModel):
     description: OrNone[Annotated[str, Field(max_length=1_000)]] = None
     """Purpose of the agent, at most 1,000 characters. Null or absent: no description."""
     provider: OrNone[Annotated[str, Field(max_length=64)]] = None
-    """`anthropic`, `openai` or `zhipu`; must be the provider of `model`. Null or absent: the provider of `model`."""
+    """`anthropic`, `openai` or `zhipu`; must be the provider of `model`. Null or absent: the provider of `model`.
+    For the model `auto`, only null, absent or `auto`.
+    """
     system_prompt: OrNone[Annotated[str, Field(max_length=50_000)]] = None
     """System prompt, sent before the conversation, at most 50,000 characters. Null or absent: no system prompt."""
     tools: Annotated[list[ToolName], Field(max_length=100)] = Field(default_factory=list)
@@ -69,7 +71,9 @@ class AgentFields(StrictModel):
     limits: SubjectLimits = Field(default_factory=dict)
     """Limits of the agent, in addition to the tenant's limits. An update replaces all limits. Default: empty."""
     fallback_models: Annotated[list[ModelId], Field(max_length=FALLBACKS_MAX)] = Field(default_factory=list)
-    """Models to try if the agent's model fails, in the order of use, at most 2. Default: empty."""
+    """Models to try if the agent's model fails, in the order of use, at most 2. Must be empty for the model `auto`.
+    Default: empty.
+    """
     fallback_text: OrNone[Annotated[str, Field(max_length=2_000, pattern=NOT_BLANK)]] = None
     """Text of the answer if every model fails, at most 2,000 characters. Null or absent: the turn fails."""
 
@@ -80,7 +84,7 @@ class AgentBody(AgentFields):
     name: UniqueName
     """Unique name of the agent in the tenant, 1 to 100 visible characters without `#`."""
     model: ModelId
-    """Model id, at most 128 characters. The tenant's plan must include it."""
+    """Model id, at most 128 characters, or `auto`: the routing rules choose it. The tenant's plan must include it."""
     is_default: bool = False
     """Whether this agent answers requests without `agent_id`. Default false."""
 
@@ -91,7 +95,7 @@ class AgentPatch(AgentFields):
     name: UniqueName = Field(default_factory=str)
     """Unique name of the agent in the tenant, 1 to 100 visible characters without `#`."""
     model: ModelId = Field(default_factory=str)
-    """Model id, at most 128 characters. The tenant's plan must include it."""
+    """Model id, at most 128 characters, or `auto`: the routing rules choose it. The tenant's plan must include it."""
     is_default: bool | None = None
     """True makes this agent the default. False is rejected for the current default. Null or absent: not changed."""
 
@@ -106,9 +110,9 @@ class AgentAnswer(StrictModel):
     description: str | None
     """Purpose of the agent. Null if there is no description."""
     provider: str
-    """Model provider."""
+    """Model provider. `auto` for the model `auto`."""
     model: str
-    """Model id."""
+    """Model id, or `auto` if the routing rules choose the model of each turn."""
     system_prompt: str | None
     """System prompt, sent before the conversation. Null if there is no system prompt."""
     tools: list[str]

@@ -12,8 +12,10 @@ from atrium.http.guarding import open_guard
 from atrium.http.turns import make_turn_service
 from atrium.kernel.errors import LimitReached, PolicyDenied
 from atrium.policy.guard import PolicyGuard
-from atrium.policy.model import EXECUTE
+from atrium.policy.model import EXECUTE, Decision
 from atrium.tenants.context import TenantContext
+
+_NOT_CHECKED = Decision(True, "policies are not checked for a caller without the scope `chat`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +32,16 @@ class SilentAudit(AuditService):
 class TrialGuard(PolicyGuard):
     """A policy guard without audit events. Policies are not checked for callers without the scope `chat`."""
 
+    def evaluate(self, resource: str, action: str = EXECUTE, *, amount: Decimal | None = None) -> Decision:
+        if not self.context.principal.has("chat"):
+            return _NOT_CHECKED
+        return PolicyGuard.evaluate(self, resource, action, amount=amount)
+
     def require_permission(
         self, resource: str, action: str = EXECUTE, *, amount: Decimal | None = None, session_id: str = ""
     ) -> None:
         del session_id
-        if self.context.principal.has("chat") and not self.evaluate(resource, action, amount=amount).allowed:
+        if not self.evaluate(resource, action, amount=amount).allowed:
             raise PolicyDenied(f"the tenant's policies do not allow {action} on {resource}")
 
 

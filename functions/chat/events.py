@@ -22,6 +22,18 @@ StopReason = Annotated[str, WithJsonSchema({"type": "string", "enum": sorted({*_
 """Why a turn ended. The OpenAPI document lists the values."""
 
 
+class RoutingAnswer(StrictModel):
+    """Why the routing rules chose a model."""
+
+    rule: str
+    """Name of the rule. The names of the shipped rules begin with `builtin:`."""
+    reason: str
+    """Conditions that were met, and how the model was chosen from the models of the rule."""
+
+
+RoutingField = Annotated[RoutingAnswer | None, Field(exclude_if=operator.not_)]
+
+
 class StartData(StrictModel):
     """Ids and model of an admitted turn."""
 
@@ -31,6 +43,8 @@ class StartData(StrictModel):
     """Id of the run that records the turn."""
     model: str
     """Id of the model that generates the answer."""
+    routing: RoutingField = None
+    """Why the model was chosen. Absent if the agent or the request has a fixed model."""
 
 
 class PieceData(StrictModel):

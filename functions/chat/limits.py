@@ -11,7 +11,8 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from functions.chat.dry_run import dry_run_service
-from functions.chat.models import ChatBody
+from functions.chat.events import RoutingField
+from functions.chat.models import ChatBody, render_routing
 
 router = APIRouter(tags=["usage"])
 
@@ -30,6 +31,10 @@ class LimitCheck(StrictModel):
 
     admitted: bool
     """Whether the same chat request would be admitted now."""
+    model: str
+    """Id of the model that would generate the answer."""
+    routing: RoutingField = None
+    """Why the model was chosen. Absent if the agent or the request has a fixed model."""
     reserve: Reserve
     """Tokens and cost that admission would reserve for the first model call."""
     binding: Annotated[str | None, Field(description="Name of the limit that would reject the request, or null")]
@@ -63,6 +68,8 @@ def _render(answer: DryRun) -> LimitCheck:
     return LimitCheck.model_validate(
         {
             "admitted": answer.rejection is None,
+            "model": answer.model,
+            "routing": render_routing(answer.routing),
             "reserve": Reserve(tokens=answer.tokens, cost_usd=format_cost(answer.cost_nanos)),
             "binding": said.get("limit"),
             **{name: said.get(name) for name in ("scope", "used", "max", "resets_at")},

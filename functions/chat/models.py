@@ -10,10 +10,10 @@ from atrium.kernel.clock import format_time
 from atrium.llm.catalogue import to_nanos
 from atrium.llm.content import IMAGE_BYTES_MAX, IMAGES_MAX, size_of
 from atrium.llm.model import Image, Text
-from atrium.runs.model import Run, RunStatus, answer_id, answer_text, usage_fields
+from atrium.runs.model import Routing, Run, RunStatus, answer_id, answer_text, usage_fields
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter
 
-from functions.chat.events import StopReason, UsageAnswer
+from functions.chat.events import RoutingAnswer, RoutingField, StopReason, UsageAnswer
 
 _TOKENS_MAX = 10_000_000
 _BLOCKS_MAX = 100
@@ -97,9 +97,13 @@ class ChatBody(StrictModel):
     agent_id: Annotated[str, Field(max_length=64)] | None = None
     """Id of the agent that answers. Null or absent: the session's agent, or the tenant's default agent."""
     provider: OrNone[Annotated[str, Field(max_length=64)]] = None
-    """`anthropic`, `openai` or `zhipu`; must be the model's provider. Null or absent: the model's provider."""
+    """`anthropic`, `openai` or `zhipu`; must be the model's provider. Null or absent: the model's provider. For the
+    model `auto`, only null, absent or `auto`.
+    """
     model: OrNone[Annotated[str, Field(max_length=128)]] = None
-    """Id of the model, at most 128 characters. The plan must include the model. Null or absent: the agent's model."""
+    """Id of the model, at most 128 characters, or `auto`: the routing rules choose it. The plan must include the model.
+    Null or absent: the agent's model.
+    """
     tenant_id: Annotated[str, Field(max_length=64)] | None = None
     """Must be the id of the credential's tenant. Null or absent: the credential's tenant."""
     limits: LimitsBody = LimitsBody()
@@ -138,6 +142,10 @@ class ChatAnswer(StrictModel):
     """Id of the last assistant message. Null if the turn was stopped before the model produced output."""
     response: str
     """Text of the answer."""
+    model: str
+    """Id of the model that answered."""
+    routing: RoutingField = None
+    """Why the model was chosen. Absent if the agent or the request has a fixed model."""
     stop_reason: StopReason | None
     """Why the turn ended, such as `end_turn`, `max_tokens`, `max_iterations`, `max_cost`, `max_seconds` or `cancelled`.
     Null if the reason is unknown.
@@ -176,6 +184,8 @@ class RunAnswer(StrictModel):
     """Model provider."""
     model: str
     """Model id."""
+    routing: RoutingField = None
+    """Why the model was chosen. Absent if the agent or the request has a fixed model."""
     stop_reason: StopReason | None
     """Why the run ended. Null if the run is open or failed."""
     iterations: int
@@ -204,6 +214,10 @@ class RunAnswer(StrictModel):
     """When the run was last changed (RFC 3339, UTC)."""
 
 
+def render_routing(routing: Routing | None) -> RoutingAnswer | None:
+    return RoutingAnswer(rule=routing.rule, reason=routing.reason) if routing else None
+
+
 def render_chat(run: Run) -> ChatAnswer:
     """Return the chat response of an ended run."""
     outcome = run.outcome
@@ -212,6 +226,8 @@ def render_chat(run: Run) -> ChatAnswer:
         run_id=run.id,
         message_id=answer_id(run.messages),
         response=answer_text(run.messages),
+        model=run.model,
+        routing=render_routing(run.routing),
         stop_reason=outcome.stop_reason if outcome else None,
         iterations=outcome.iterations if outcome else 0,
         degraded=outcome.degraded if outcome else False,
@@ -233,6 +249,7 @@ def render_run(run: Run) -> RunAnswer:
         agent_id=run.agent_id,
         provider=run.provider,
         model=run.model,
+        routing=render_routing(run.routing),
         stop_reason=outcome.stop_reason if outcome else None,
         iterations=outcome.iterations if outcome else 0,
         degraded=outcome.degraded if outcome else False,

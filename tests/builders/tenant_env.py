@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from atrium.agent.admission import TurnAdmission
@@ -24,9 +25,12 @@ from atrium.kernel.errors import LimitReached
 from atrium.kernel.ids import AgentId, RunId, SessionId, TenantId
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.llm.model import Content, Text
+from atrium.llm.resilience import CircuitBreaker, ResilientProvider
 from atrium.policy.guard import PolicyCache, PolicyGuard
 from atrium.policy.outbound import OutboundGuard
 from atrium.quotas.service import QuotaService
+from atrium.routing.choosing import ModelRouter
+from atrium.routing.service import TurnRouter
 from atrium.runs.model import Message, Run, RunEvent
 from atrium.runs.replay import Replay
 from atrium.runs.service import RunService
@@ -38,7 +42,7 @@ from atrium.storage import keys
 from atrium.storage.blobs import Bucket, TenantBlobs
 from atrium.storage.secret_encryption import MasterKey, SecretEncryption
 from atrium.storage.sweep import list_swept
-from atrium.storage.table import PhysicalTable, TenantTable
+from atrium.storage.table import PhysicalTable, PlatformTable, TenantTable
 from atrium.storage.writes import ANY, EXISTS, Put, Update
 from atrium.tenants.auditing import open_audit
 from atrium.tenants.context import Caller, Principal, PrincipalType, TenantContext
@@ -176,7 +180,9 @@ class TenantEnv:
         runs, sessions = replace(self.runs(tenant), epoch=epoch), self.sessions(tenant)
         finalizer = replace(self.finalizer(tenant), runs=runs)
         guard, agents = self.guard(caller), AgentStore(self.table(tenant))
-        reader = TurnContextReader(caller, agents, sessions, runs, self.default_agents, guard, self.clock)
+        reader = TurnContextReader(
+            caller, agents, sessions, runs, self.default_agents, guard, self.clock, lambda: self.router
+        )
         starter = TurnStarter(
             context=caller,
             reader=reader,
@@ -282,6 +288,12 @@ class TenantEnv:
         """Set attributes of a tenant's item, such as `plan` or `limits`."""
         expression = "SET " + ", ".join(f"#{name} = :{name}" for name in attributes)
         self.table(tenant).write(Update(keys.tenant(), expression, EXISTS, attributes))
+
+    @cached_property
+    def router(self) -> TurnRouter:
+        """Return a router for which all models of the catalogue are served by the scripted model."""
+        breaker = CircuitBreaker(PlatformTable(self.physical), self.clock)
+        return TurnRouter(ModelRouter(lambda _: True, ResilientProvider(lambda _: self.model, breaker)), self.clock)
 
     @contextmanager
     def intercepted(self, intercept: Intercept) -> Iterator[None]:

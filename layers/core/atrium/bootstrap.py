@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from atrium.llm.resilience import ResilientProvider
     from atrium.policy.guard import PolicyCache
     from atrium.quotas.platform import PlatformLimit
+    from atrium.routing.service import TurnRouter
     from atrium.storage.queues import RunQueue
     from atrium.storage.secret_encryption import MasterKey, SecretEncryption
     from atrium.storage.secrets import Secrets
@@ -171,6 +172,14 @@ class Runtime:
 
         breaker = CircuitBreaker(self.platform_table, self.clock)
         return ResilientProvider(self.providers.find, breaker, record_model_call)
+
+    @cached_property
+    def router(self) -> TurnRouter:
+        """Return the router of turns whose model is `auto`."""
+        from atrium.routing.choosing import ModelRouter
+        from atrium.routing.service import TurnRouter
+
+        return TurnRouter(ModelRouter(self.providers.serves, self.models), self.clock)
 
     @cached_property
     def tenant_credentials(self) -> TenantCredentials | None:

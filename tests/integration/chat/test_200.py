@@ -15,7 +15,7 @@ def test_answers_a_message(api_env: ApiEnv) -> None:
     body = response.json()
     assert set(body) == {
         "session_id", "run_id", "message_id", "response", "stop_reason", "iterations", "degraded", "usage",
-        "waiting_for",
+        "waiting_for", "model",
     }  # fmt: skip
     assert (body["response"], body["stop_reason"], body["iterations"], body["degraded"]) == (
         "Hello there.", "end_turn", 1, False,

@@ -26,7 +26,7 @@ def check(client: httpx2.Client, message: str = "Hi", **body: Any) -> dict[str, 
     assert answer.status_code == 200, answer.text
     told: dict[str, Any] = answer.json()
     assert set(told) == {
-        "admitted", "reserve", "binding", "scope", "used", "max", "retry_after_seconds", "resets_at"
+        "admitted", "model", "reserve", "binding", "scope", "used", "max", "retry_after_seconds", "resets_at"
     }  # fmt: skip
     return told
 

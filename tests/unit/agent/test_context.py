@@ -124,7 +124,7 @@ def test_uses_the_callers_model(tenant_env: TenantEnv) -> None:
 def test_rejects_an_unknown_model(tenant_env: TenantEnv, model: str) -> None:
     failure = refused(tenant_env, model=model or "x")
     assert isinstance(failure, ValidationFailed)
-    assert failure.detail == f"`model`: must be one of {', '.join(f'`{each}`' for each in MODELS)}"
+    assert failure.detail == f"`model`: must be one of {', '.join(f'`{each}`' for each in ('auto', *MODELS))}"
 
 
 @pytest.mark.parametrize(

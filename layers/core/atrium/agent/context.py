@@ -1,16 +1,18 @@
 """Reads the context of a turn: tenant, agent, session, history and admission items."""
 
-from collections.abc import Mapping, MutableMapping
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from atrium.agent.model import AgentConfig, TurnRequest
+from atrium.agent.model import AUTO_MODEL, AgentConfig, TurnRequest
 from atrium.agent.store import AgentStore, read_agent
-from atrium.context.conversation import RecentRuns
+from atrium.context.conversation import Conversation, RecentRuns, open_conversation
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import (
     ModelNotAllowed,
@@ -22,11 +24,13 @@ from atrium.kernel.errors import (
 )  # fmt: skip
 from atrium.kernel.ids import AgentId, SessionId, TenantId, is_id
 from atrium.llm.catalogue import MODELS, NANOS_PER_USD, ModelInfo, find_model
-from atrium.llm.model import texts_of
+from atrium.llm.model import ModelMessage, ModelRequest, texts_of
+from atrium.llm.tokens import estimate_prompt_tokens
 from atrium.policy.guard import PolicyGuard
 from atrium.quotas.item import AdmissionItem
 from atrium.quotas.limits import principal_place, principal_scope, read_limits, tenant_limits
 from atrium.quotas.model import TENANT, ScopeLimits
+from atrium.runs.model import Routing
 from atrium.runs.store import RunStore
 from atrium.sessions.model import Session
 from atrium.sessions.store import SessionStore, read_session
@@ -35,6 +39,9 @@ from atrium.storage.keys import Key
 from atrium.storage.table import TenantTable
 from atrium.tenants.context import TenantContext
 from atrium.tenants.plans import PLANS, PlanName
+
+if TYPE_CHECKING:  # only turns whose model is `auto` import routing
+    from atrium.routing.service import TurnRouter
 
 type DefaultAgents = MutableMapping[TenantId, AgentId]
 
@@ -95,6 +102,7 @@ class TurnContext:
     items: Mapping[str, AdmissionItem]
     config_version: int
     fallbacks: tuple[ModelInfo, ...] = ()
+    routing: Routing | None = None
 
     @property
     def limits(self) -> ScopeLimits:
@@ -104,7 +112,10 @@ class TurnContext:
 
 @dataclass(frozen=True, slots=True)
 class TurnContextReader:
-    """Reads the context of one caller's turns. `default_agents` is a cache; each read verifies the cached entry."""
+    """Reads the context of one caller's turns. `default_agents` is a cache; each read verifies the cached entry.
+
+    `router` is called only for the model `auto`.
+    """
 
     context: TenantContext
     agents: AgentStore
@@ -113,11 +124,13 @@ class TurnContextReader:
     default_agents: DefaultAgents
     guard: PolicyGuard
     clock: Clock
+    router: Callable[[], TurnRouter]
 
     def read(self, request: TurnRequest) -> TurnContext:
         """Read and check the context of a turn. Costs one batch read and, for an existing session, one parallel query.
 
-        Raises `NotFound`, `ModelNotAllowed`, `PolicyDenied`, `ProviderUnsupported` or `ValidationFailed`.
+        Raises `NotFound`, `ModelNotAllowed`, `PolicyDenied`, `ProviderUnsupported` or `ValidationFailed`, and
+        `CircuitOpen` if the model is `auto` and no model can be called.
         """
         wanted_agent, session_id = checked_ids(request)
         guess = wanted_agent or self.default_agents.get(self.context.tenant_id)
@@ -133,11 +146,15 @@ class TurnContextReader:
         agent = self._choose(wanted_agent, session, read.tenant, read_agent(item) if item else None)
         if session and not _is_fresh(session, runs):
             runs = self.read_history(session.id)
-        model = self._admit_model(agent, request)
+        version, routing = read.tenant["config_version"], None
+        if (request.model or agent.model) == AUTO_MODEL:
+            model, fallbacks, routing = self._route(agent, request, runs, version)
+        else:
+            model = self._admit_model(agent, request)
+            fallbacks = self._fallbacks(agent, model, request)
         scopes = read.scopes(agent)
         items = read.items(self.agents.table, scopes)
-        version, fallbacks = read.tenant["config_version"], self._fallbacks(agent, model, request)
-        return TurnContext(agent, model, session, runs, scopes, items, version, fallbacks)
+        return TurnContext(agent, model, session, runs, scopes, items, version, fallbacks, routing)
 
     def _check_text(self, request: TurnRequest) -> None:
         """Raise `ValidationFailed` if the message is too long, or `MessageRefused` if it looks like an injection."""
@@ -157,31 +174,66 @@ class TurnContextReader:
     def read_history(self, session_id: SessionId) -> RecentRuns:
         return RecentRuns.read(self.runs, session_id)
 
-    def _admit_model(self, agent: AgentConfig, request: TurnRequest) -> ModelInfo:
-        """Return the turn's model if the plan and the policies allow it for the caller. A rejected model is audited."""
-        session_id = request.session_id or ""
+    def _route(
+        self, agent: AgentConfig, request: TurnRequest, runs: RecentRuns, version: int
+    ) -> tuple[ModelInfo, tuple[ModelInfo, ...], Routing]:
+        """Return the model that the routing rules choose, its fallbacks and the reason. A rejection is audited."""
+        if request.provider not in (None, AUTO_MODEL):
+            raise ProviderUnsupported("The routing rules choose the provider of the model `auto`. Omit `provider`.")
         try:
-            model = check_model(
-                self.context, request.provider, request.model or agent.model, agent.temperature is not None
+            route = self.router().route(
+                self.agents.table,
+                version,
+                text="\n".join(texts_of(request.message)),
+                plan=self.context.plan,
+                session_id=request.session_id,
+                count_prompt_tokens=lambda: _count_prompt_tokens(agent, request, runs),
+                find_allowed=lambda model_id: self._find_allowed(agent, request, model_id),
             )
         except ModelNotAllowed as refusal:
-            details = {"model": request.model or agent.model, "agent_id": agent.id, "reason": refusal.detail}
-            self.guard.audit.record("model.refuse", details, session_id=session_id, end_user=request.end_user)
+            self._record_refusal(AUTO_MODEL, agent, request, refusal)
             raise
-        if not model.accepts_images and len(texts_of(request.message)) < len(request.message):
+        self._require_permission(route.model, request)
+        return route.model, route.fallbacks, Routing(route.rule, route.reason)
+
+    def _admit_model(self, agent: AgentConfig, request: TurnRequest) -> ModelInfo:
+        """Return the turn's model if the plan and the policies allow it for the caller. A rejected model is audited."""
+        wanted = request.model or agent.model
+        try:
+            model = check_model(self.context, request.provider, wanted, agent.temperature is not None)
+        except ModelNotAllowed as refusal:
+            self._record_refusal(wanted, agent, request, refusal)
+            raise
+        if not model.accepts_images and _has_images(request):
             raise invalid_field("message", f"must not have images, because the model {model.id} does not accept them")
-        self.guard.require_permission(f"model:{model.id}", amount=_amount(request), session_id=session_id)
+        self._require_permission(model, request)
         return model
+
+    def _record_refusal(self, model: str, agent: AgentConfig, request: TurnRequest, refusal: ModelNotAllowed) -> None:
+        details = {"model": model, "agent_id": agent.id, "reason": refusal.detail}
+        session_id = request.session_id or ""
+        self.guard.audit.record("model.refuse", details, session_id=session_id, end_user=request.end_user)
+
+    def _require_permission(self, model: ModelInfo, request: TurnRequest) -> None:
+        session_id = request.session_id or ""
+        self.guard.require_permission(f"model:{model.id}", amount=_amount(request), session_id=session_id)
 
     def _fallbacks(self, agent: AgentConfig, model: ModelInfo, request: TurnRequest) -> tuple[ModelInfo, ...]:
         """Return the agent's fallback models that the plan and the policies allow."""
-        found, amount = [], _amount(request)
-        for model_id in agent.fallback_models:
-            with suppress(ModelNotAllowed, ProviderUnsupported, ValidationFailed):
-                fallback = check_model(self.context, None, model_id, agent.temperature is not None)
-                if fallback.id != model.id and self.guard.evaluate(f"model:{fallback.id}", amount=amount).allowed:
-                    found.append(fallback)
-        return tuple(found)
+        others = (model_id for model_id in agent.fallback_models if model_id != model.id)
+        found = (self._find_allowed(agent, request, model_id, with_images=False) for model_id in others)
+        return tuple(fallback for fallback in found if fallback is not None)
+
+    def _find_allowed(
+        self, agent: AgentConfig, request: TurnRequest, model_id: str, *, with_images: bool = True
+    ) -> ModelInfo | None:
+        """Return a model if the plan and the policies allow it, and if it accepts the request. Nothing is audited."""
+        with suppress(ModelNotAllowed, ProviderUnsupported, ValidationFailed):
+            model = check_model(self.context, None, model_id, agent.temperature is not None)
+            accepts = model.accepts_images or not (with_images and _has_images(request))
+            if accepts and self.guard.evaluate(f"model:{model.id}", amount=_amount(request)).allowed:
+                return model
+        return None
 
     def _choose(
         self, wanted: AgentId | None, session: Session | None, tenant: Mapping[str, Any], read: AgentConfig | None
@@ -203,6 +255,17 @@ class TurnContextReader:
             raise NotFound("The tenant has no default agent. Create one, or send `agent_id`.")
         self.default_agents[self.context.tenant_id] = AgentId(default)
         return AgentId(default)
+
+
+def _has_images(request: TurnRequest) -> bool:
+    return len(texts_of(request.message)) < len(request.message)
+
+
+def _count_prompt_tokens(agent: AgentConfig, request: TurnRequest, runs: RecentRuns) -> int:
+    """Return the estimated tokens of the system prompt, the earlier messages and the message, without the tools."""
+    limits = Conversation(messages_max=agent.max_history_messages, tokens_max=agent.max_history_tokens)
+    messages = open_conversation(runs, limits).messages((ModelMessage("user", request.message),), ())
+    return estimate_prompt_tokens(ModelRequest(AUTO_MODEL, agent.system_prompt, messages, max_tokens=1))
 
 
 def _amount(request: TurnRequest) -> Decimal | None:
@@ -236,14 +299,15 @@ def check_model(
     """Return a model that the tenant may use. Raise `ModelNotAllowed`, `ProviderUnsupported` or `ValidationFailed`."""
     entry = find_model(model)
     if entry is None:
-        raise invalid_field(field, f"must be one of {list_valid(_models_of(context.plan))}")
+        valid = [*([AUTO_MODEL] if field == "model" else []), *_models_of(context.plan)]
+        raise invalid_field(field, f"must be one of {list_valid(valid)}")
     if provider is not None and provider != entry.vendor:
         raise ProviderUnsupported(
             f"The model {entry.id} is served by `{entry.vendor}`. Set `provider` to `{entry.vendor}` or omit it."
         )
     if entry.size not in PLANS[context.plan].models:
-        valid = list_valid(_models_of(context.plan))
-        raise ModelNotAllowed(f"The plan {context.plan} does not include the model {entry.id}. It includes {valid}.")
+        included = list_valid(_models_of(context.plan))
+        raise ModelNotAllowed(f"The plan {context.plan} does not include the model {entry.id}. It includes {included}.")
     if has_temperature and not entry.accepts_temperature:
         raise invalid_field("temperature", f"the model {entry.id} does not accept a temperature")
     return entry

@@ -16,6 +16,9 @@ MAX_TOKENS_DEFAULT = 4_096
 MAX_ITERATIONS_DEFAULT = 20
 MAX_ITERATIONS_MAX = 100
 
+AUTO_MODEL = "auto"
+"""The model of an agent or a request whose turns are routed (`atrium.routing`)."""
+
 type OnBusy = Literal["reject", "queue", "interrupt"]
 
 MESSAGE_CHARACTERS_MAX = max(plan.message_characters for plan in PLANS.values())

@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from atrium.agent.context import check_model
-from atrium.agent.model import AgentConfig
+from atrium.agent.model import AUTO_MODEL, AgentConfig
 from atrium.agent.store import AgentStore
 from atrium.audit.service import AuditService
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import NotFound, invalid_field, list_valid
 from atrium.kernel.ids import AgentId, is_id, mint_agent_id
 from atrium.kernel.pagination import Page, PageRequest, read_all
-from atrium.llm.catalogue import DEFAULT_MODEL
+from atrium.llm.catalogue import DEFAULT_MODEL, MODELS
 from atrium.quotas.limits import read_limits, resolve_limits
 from atrium.storage.writes import Put
 from atrium.tenants.context import TenantContext
@@ -97,10 +97,12 @@ class AgentService:
         return self.audit.recording("admin.change", {"action": action, "resource": agent.id, **details, **more})
 
     def _checked(self, agent: AgentConfig) -> AgentConfig:
-        entry = check_model(self.context, agent.provider or None, agent.model, agent.temperature is not None)
         self._check_tools(agent)
         if not set(agent.require_approval) <= set(agent.tools):
             raise invalid_field("require_approval", "must contain only names that are in `tools`")
+        if agent.model == AUTO_MODEL:
+            return _checked_auto(agent)
+        entry = check_model(self.context, agent.provider or None, agent.model, agent.temperature is not None)
         if agent.max_tokens > entry.output_tokens_max:
             raise invalid_field("max_tokens", f"must be at most {entry.output_tokens_max} for the model {entry.id}")
         for at, model in enumerate(agent.fallback_models):
@@ -120,6 +122,18 @@ class AgentService:
             )
         if own - HttpToolStore(self.store.table).find(sorted(own)).keys():
             raise invalid_field("tools", f"must contain only {list_valid(known)} and the names of the tenant's tools")
+
+
+def _checked_auto(agent: AgentConfig) -> AgentConfig:
+    """Return an agent whose turns are routed. The fields that depend on one model are rejected."""
+    maximum = max(model.output_tokens_max for model in MODELS.values())
+    if agent.provider not in ("", AUTO_MODEL):
+        raise invalid_field("provider", f"must be absent or `{AUTO_MODEL}` for the model `{AUTO_MODEL}`")
+    if agent.max_tokens > maximum:
+        raise invalid_field("max_tokens", f"must be at most {maximum} for the model `{AUTO_MODEL}`")
+    if agent.fallback_models:
+        raise invalid_field("fallback_models", f"must be empty for `{AUTO_MODEL}`; the rule's other models are used")
+    return replace(agent, provider=AUTO_MODEL)
 
 
 def agents_naming(store: AgentStore, tool: str) -> list[str]:

@@ -20,7 +20,7 @@ from atrium.llm.catalogue import ModelInfo
 from atrium.llm.model import ModelProvider, ModelRequest, texts_of
 from atrium.llm.tokens import estimate_prompt_tokens
 from atrium.quotas.model import Admitted, Rejected
-from atrium.runs.model import RUN_LEASE_SECONDS, Message, Run, RunBudget
+from atrium.runs.model import RUN_LEASE_SECONDS, Message, Routing, Run, RunBudget
 from atrium.runs.store import RunStore
 from atrium.sessions.finalizing import OPENING_GRACE_SECONDS, RunFinalizer
 from atrium.sessions.model import LiveTurn, Session
@@ -46,6 +46,7 @@ class TurnPlan:
     budget: RunBudget
     tools: ToolRegistry
     fallbacks: tuple[ModelInfo, ...] = ()
+    routing: Routing | None = None
 
     def loop_input(self, run: Run, runs: RecentRuns, context: ToolContext) -> LoopInput:
         """Return the input of the loop. `runs` are the session's earlier runs."""
@@ -90,8 +91,10 @@ class StartedTurn:
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """The tokens and cost that a turn would reserve, and the rejection if a limit would reject it."""
+    """The model of a turn, what the turn would reserve, and the rejection if a limit would reject it."""
 
+    model: str
+    routing: Routing | None
     tokens: int
     cost_nanos: int
     rejection: LimitReached | None = None
@@ -125,17 +128,18 @@ class TurnStarter:
     def dry_run(self, request: TurnRequest, read: TurnContext, run_id: RunId) -> DryRun:
         """Return the reservation that a turn would make, even if the session is busy. Nothing is written."""
         plan = self.plan(request, read)
-        run = self._run(request, read, run_id, self.clock())
+        run = self._run(request, plan, run_id, self.clock())
         first_call = build_request(self.loop_input(plan, run, read.runs))
         asked = self.admission.request_of(run_id, first_call, plan.budget, new_session=read.session is None)
+        found = DryRun(run.model, run.routing, asked.tokens, asked.cost_nanos)
         try:
             self.admission.require_message(read, read.session.turn_count if read.session else 0)
         except LimitReached as rejection:
-            return DryRun(asked.tokens, asked.cost_nanos, rejection)
+            return replace(found, rejection=rejection)
         fitted = self.admission.quotas.dry_run(asked, read.scopes, read.items, with_platform=True)
         if isinstance(fitted, Rejected):
-            return DryRun(asked.tokens, asked.cost_nanos, self.admission.error(fitted))
-        return DryRun(fitted.tokens, fitted.cost_nanos)
+            return replace(found, rejection=self.admission.error(fitted))
+        return replace(found, tokens=fitted.tokens, cost_nanos=fitted.cost_nanos)
 
     def plan(self, request: TurnRequest, read: TurnContext) -> TurnPlan:
         tools = self.tools
@@ -145,12 +149,13 @@ class TurnStarter:
         if read.agent.require_done_tool:
             tools = tools.add(DONE)
         provider = self.provider_for(read.model)
-        return TurnPlan(read.agent, read.model, provider, self._budget(request, read.agent), tools, read.fallbacks)
+        budget = self._budget(request, read.agent)
+        return TurnPlan(read.agent, read.model, provider, budget, tools, read.fallbacks, read.routing)
 
     def _in_new_session(self, request: TurnRequest, read: TurnContext, plan: TurnPlan, run_id: RunId) -> StartedTurn:
         """Admit a turn, then record its run and session. The sweeper deletes a run whose session was not recorded."""
         self.admission.require_message(read, 0)
-        run = self._run(request, read, run_id, self.clock())
+        run = self._run(request, plan, run_id, self.clock())
         started = self._admit(run, read, plan, read.runs, new_session=True)
         with self._undone(started.run, new_session=True):
             self.runs.open(started.run)
@@ -165,7 +170,7 @@ class TurnStarter:
         while True:
             if session.turn is None:
                 self.admission.require_message(read, session.turn_count)
-                started = self._take(self._next_run(request, read, session, run_id), session, read, plan)
+                started = self._take(self._next_run(request, plan, session, run_id), session, read, plan)
                 if started is not None:
                     return started
                 run_id = mint_run_id(self.clock(), session.id)
@@ -183,13 +188,13 @@ class TurnStarter:
         allowance = RunAllowance(self.admission, plan.budget, read.scopes, admitted.reservation)
         return StartedTurn(replace(run, reservation=admitted.reservation), admitted, allowance, plan, loop_input)
 
-    def _next_run(self, request: TurnRequest, read: TurnContext, session: Session, run_id: RunId) -> Run:
+    def _next_run(self, request: TurnRequest, plan: TurnPlan, session: Session, run_id: RunId) -> Run:
         """Return the session's next run. Its id sorts after the last run's id, even if that id has a later time."""
         now = self.clock()
         if own_ulid(run_id) <= session.last_run_ulid:
             now = max(now, read_time(f"run_{session.last_run_ulid}") + timedelta(milliseconds=1))
             run_id = mint_run_id(now, session.id)
-        return self._run(request, read, run_id, now)
+        return self._run(request, plan, run_id, now)
 
     def _take(self, run: Run, free: Session, read: TurnContext, plan: TurnPlan) -> StartedTurn | None:
         """Start a turn in a session that was free when read. If it is now busy, undo the admission and return None."""
@@ -244,13 +249,14 @@ class TurnStarter:
             turn=LiveTurn(run.id, run.started_at),
         )
 
-    def _run(self, request: TurnRequest, read: TurnContext, run_id: RunId, now: datetime) -> Run:
+    def _run(self, request: TurnRequest, plan: TurnPlan, run_id: RunId, now: datetime) -> Run:
         return Run(
             id=run_id,
             owner=self.context.owner,
-            agent_id=read.agent.id,
-            provider=read.model.vendor,
-            model=read.model.id,
+            agent_id=plan.agent.id,
+            provider=plan.model.vendor,
+            model=plan.model.id,
+            routing=plan.routing,
             status="running",
             question=Message(mint_message_id(now), "user", request.message, now),
             started_at=now,

@@ -82,7 +82,9 @@ def make_turn_service(
     finalizer = run_finalizer(runtime, context.tenant_id, epoch)
     sessions, runs = finalizer.sessions, finalizer.runs
     agents = AgentStore(guard.table)
-    reader = TurnContextReader(context, agents, sessions, runs, runtime.default_agents, guard, clock)
+    reader = TurnContextReader(
+        context, agents, sessions, runs, runtime.default_agents, guard, clock, lambda: runtime.router
+    )
     starter = TurnStarter(
         context=context,
         reader=reader,

@@ -19,7 +19,7 @@ from atrium.llm.content import decode_image, encode_image, encode_result
 from atrium.llm.model import Block, Image, ResultContent, Text, Thinking, ToolResult, ToolUse, Usage
 from atrium.llm.normalise import DEPTH_MAX, clean_arguments, clean_json, clean_text
 from atrium.quotas.model import Reservation
-from atrium.runs.model import Message, MessageRole, Outcome, Run, RunError, RunEvent, Spend, Summary
+from atrium.runs.model import Message, MessageRole, Outcome, Routing, Run, RunError, RunEvent, Spend, Summary
 from atrium.storage import keys
 from atrium.storage.blobs import INLINE_BYTES_MAX, TenantBlobs
 
@@ -46,6 +46,7 @@ def opening_attributes(run: Run, tenant_id: TenantId) -> dict[str, Any]:
         "agent_id": run.agent_id,
         "provider": run.provider,
         "model": run.model,
+        "routing": asdict(run.routing) if run.routing else None,
         "status": run.status,
         "started_at": format_time(run.started_at),
         "lease": epoch_seconds(run.lease_until) if run.lease_until else None,
@@ -89,6 +90,7 @@ def closing_attributes(outcome: Outcome, at: datetime) -> dict[str, Any]:
         "last_sequence": outcome.last_sequence,
         "iterations": outcome.iterations,
         "degraded": outcome.degraded or None,
+        "provider": outcome.provider or None,
         "model": outcome.model or None,
         "swept": outcome.swept or None,
         "mark": outcome.mark,
@@ -143,6 +145,7 @@ def read_run(item: Mapping[str, Any], blobs: TenantBlobs) -> Run:
         epoch=item.get("epoch", 0),
         waiting_for=tuple(item.get("waiting_for", ())),
         resumed_after=item.get("resumed_after", {}),
+        routing=Routing(**item["routing"]) if "routing" in item else None,
     )
 
 

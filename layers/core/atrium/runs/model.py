@@ -15,7 +15,7 @@ from typing import Any, Literal, assert_never
 from atrium.kernel.clock import epoch_seconds
 from atrium.kernel.errors import AtriumError, kind_of
 from atrium.kernel.ids import AgentId, MessageId, RunId, SessionId, session_of
-from atrium.llm.catalogue import format_cost
+from atrium.llm.catalogue import find_model, format_cost
 from atrium.llm.model import Block, Text, ToolUse, Usage
 from atrium.quotas.model import Estimate, Reservation
 from atrium.tools.registry import ToolAnswer
@@ -203,6 +203,14 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
+class Routing:
+    """The name of the routing rule that chose the model of a run, and the reason in one sentence."""
+
+    rule: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The result of an ended run. `tail` contains the events that are not stored in a batch.
 
@@ -225,6 +233,12 @@ class Outcome:
     summary: Summary | None = None
     mark: str = field(default_factory=lambda: token_hex(8))
 
+    @property
+    def provider(self) -> str:
+        """Return the provider of the model that answered, or "" if it is unknown."""
+        model = find_model(self.model)
+        return model.vendor if model else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -233,7 +247,7 @@ class Run:
     `reservation` is the reservation made at the admission. The slots in the admission items may be newer.
     `epoch` is the number of times that the run was taken over, and `resumed_after` has the number of the last event
     that was stored before each of these workers resumed it. A run that waits for approval, until `lease_until`, has
-    the ids of the tool calls in `waiting_for`.
+    the ids of the tool calls in `waiting_for`. `routing` is None if the model was fixed.
     """
 
     id: RunId
@@ -255,6 +269,7 @@ class Run:
     epoch: int = 0
     waiting_for: tuple[str, ...] = ()
     resumed_after: Mapping[str, int] = field(default_factory=dict)
+    routing: Routing | None = None
 
     @property
     def session_id(self) -> SessionId:
@@ -282,6 +297,7 @@ class Run:
         return replace(
             self,
             status=outcome.status,
+            provider=outcome.provider or self.provider,
             model=outcome.model or self.model,
             outcome=outcome,
             spend=outcome.spend,
@@ -291,7 +307,8 @@ class Run:
 
 
 def start_event(run: Run) -> RunEvent:
-    return RunEvent(1, "start", {"session_id": run.session_id, "run_id": run.id, "model": run.model})
+    routing = {"routing": asdict(run.routing)} if run.routing else {}
+    return RunEvent(1, "start", {"session_id": run.session_id, "run_id": run.id, "model": run.model, **routing})
 
 
 def error_event(run_id: RunId, sequence: int, error: AtriumError | RunError) -> RunEvent:

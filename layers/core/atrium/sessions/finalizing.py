@@ -219,7 +219,7 @@ class RunFinalizer:
             principal_id=run.owner,
             session_id=run.session_id,
             model=outcome.model or run.model,
-            provider=run.provider,
+            provider=outcome.provider or run.provider,
             status=outcome.status,
             tokens=outcome.spend.tokens,
             tool_calls=outcome.spend.tool_calls,
