@@ -43,6 +43,10 @@ class SettingsPatch(StrictModel):
     """
     outbound: OutboundPatch = Field(default_factory=OutboundPatch)
     """Hosts that the tools of the tenant's agents may call. Absent lists are not changed."""
+    platform_model_key: bool = True
+    """Whether the platform's API keys may be used for models of providers for which the tenant has no key of its own.
+    If false, these models are refused. Default true.
+    """
 
 
 class OutboundLists(StrictModel):
@@ -55,7 +59,9 @@ class OutboundLists(StrictModel):
 
 
 class SettingsAnswer(StrictModel):
-    """The tenant's settings: feature switches, audit, handling of prompt injection, and hosts for outbound calls."""
+    """The tenant's settings: feature switches, audit, handling of prompt injection, hosts for outbound calls, and use
+    of the platform's model keys.
+    """
 
     features: dict[str, bool]
     """Feature switches by name."""
@@ -65,6 +71,9 @@ class SettingsAnswer(StrictModel):
     """What happens if a message or tool result matches the rules for prompt injection: `off`, `flag` or `refuse`."""
     outbound: OutboundLists
     """Hosts that the tools of the tenant's agents may call."""
+    platform_model_key: bool
+    """Whether the platform's API keys may be used for models of providers for which the tenant has no key of its own.
+    """
     config_version: int
     """Version of the tenant's configuration. The version increases with every change."""
     updated_at: str
@@ -101,6 +110,7 @@ def _render(settings: TenantSettings) -> SettingsAnswer:
         audits_all=settings.audits_all,
         prompt_injection=settings.prompt_injection,
         outbound=OutboundLists(allow=list(settings.outbound.allow), deny=list(settings.outbound.deny)),
+        platform_model_key=settings.platform_model_key,
         config_version=settings.version,
         updated_at=format_time(settings.updated_at),
     )

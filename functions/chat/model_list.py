@@ -3,11 +3,15 @@
 from datetime import datetime
 from typing import Literal
 
+from atrium.bootstrap import Runtime
 from atrium.http.dependencies import RuntimeDep, TenantDep
 from atrium.http.guarding import open_guard
 from atrium.http.models import StrictModel
 from atrium.llm.catalogue import MODELS, ModelInfo, Price, Rates, find_price, released_at
+from atrium.storage.table import TenantTable
+from atrium.tenants.context import KeySource, KeyUse
 from atrium.tenants.plans import PLANS
+from atrium.tenants.store import TenantStore
 from fastapi import APIRouter
 
 router = APIRouter(tags=["models"])
@@ -65,6 +69,8 @@ class ModelAnswer(StrictModel):
     """Whether messages may contain images."""
     accepts_temperature: bool
     """Whether an agent with this model may set a `temperature`."""
+    key: Literal["tenant", "platform"]
+    """Whose API key is used: the `tenant`'s own, or the `platform`'s."""
     price: PriceAnswer
     """The current prices."""
 
@@ -82,15 +88,29 @@ class ModelList(StrictModel):
 def list_models(tenant: TenantDep, runtime: RuntimeDep) -> ModelList:
     """List the models that the caller may use.
 
-    The plan of the tenant includes them by size, and the tenant's policies allow the caller to use `model:{id}`. A
-    credential without the scope `chat` or `jobs:write` may use none, unless a policy of the tenant allows it.
+    The plan of the tenant includes them by size, the tenant's policies allow the caller to use `model:{id}`, and the
+    tenant or the platform has an API key for their provider. A credential without the scope `chat` or `jobs:write` may
+    use none, unless a policy of the tenant allows it.
     """
     guard, now = open_guard(runtime, tenant), runtime.clock()
     included = [model for model in MODELS.values() if model.size in PLANS[tenant.plan].models]
-    return ModelList(data=[_render(model, now) for model in included if guard.evaluate(f"model:{model.id}").allowed])
+    allowed = [model for model in included if guard.evaluate(f"model:{model.id}").allowed]
+    sources = _key_sources(runtime, guard.table, {model.vendor for model in allowed})
+    return ModelList(data=[_render(model, source, now) for model in allowed if (source := sources[model.vendor])])
 
 
-def _render(model: ModelInfo, now: datetime) -> ModelAnswer:
+def _key_sources(runtime: Runtime, table: TenantTable, providers: set[str]) -> dict[str, KeySource | None]:
+    """Return whose API key is used for each provider, or None if there is no key."""
+    item = TenantStore(table).get() if providers else None
+    key_use = KeyUse.of(item.own_model_keys, item.settings) if item else KeyUse()
+    sources = {provider: key_use.source(provider) for provider in providers}
+    return {
+        provider: source if source != "platform" or runtime.providers.has_key(provider) else None
+        for provider, source in sources.items()
+    }
+
+
+def _render(model: ModelInfo, key: KeySource, now: datetime) -> ModelAnswer:
     return ModelAnswer(
         id=model.id,
         created=int(released_at(model.id).timestamp()),
@@ -102,6 +122,7 @@ def _render(model: ModelInfo, now: datetime) -> ModelAnswer:
         max_output_tokens=model.output_tokens_max,
         accepts_images=model.accepts_images,
         accepts_temperature=model.accepts_temperature,
+        key=key,
         price=_render_price(find_price(model.id, now)),
     )
 

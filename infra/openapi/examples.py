@@ -39,6 +39,7 @@ WITHOUT = {
     "completeConnection": "a `code` and a `state`, which work once",
     "getConnection": "a connection, which only a person can grant at the provider",
     "deleteConnection": "a connection, which only a person can grant at the provider",
+    "deleteModelKey": "a model key, which its provider checks when it is set",
     "decideApproval": "a tool call that waits for approval, which only a run creates",
 }
 
@@ -76,6 +77,7 @@ EXAMPLES = {
     "writeFile": Example({"path": "notes/todo.txt", "content": "Answer the customer.\n"}),
     "readFile": Example(parameters={"path": seeds.FILE}),
     "deleteFile": Example(parameters={"path": seeds.FILE_TO_DELETE}),
+    "setModelKey": Example({"key": "sk-a-key-of-your-own-account"}, {"provider": "openai"}),
     "createAgent": Example(
         {"name": "translator", "model": DEFAULT_MODEL, "system_prompt": "Translate what the user writes into English."}
     ),

@@ -27,6 +27,7 @@ TAGS = {
     "agents": "Agents: model, prompt, tools and limits.",
     "tools": "Tools: the built-in tools, and HTTP tools of the tenant.",
     "routing": "Routing rules, which choose the model of a turn whose model is `auto`.",
+    "model keys": "The tenant's own API keys for model providers.",
     "data sets": "Uploaded tables, and read-only SQL queries over them.",
     "identity": "The caller's identity, and the public keys of access tokens.",
     "users": "Users of the tenant: invite, update, suspend, delete.",

@@ -33,6 +33,7 @@ def build_entry(
     tokens: Usage = TOKENS,
     tool_calls: dict[str, int] | None = None,
     cost_nanos: int = 12_345,
+    own_key: bool = False,
 ) -> LedgerEntry:
     """Return the ledger entry of a run that was settled at `at`. By default, the run started at the same time."""
     return LedgerEntry(
@@ -49,6 +50,7 @@ def build_entry(
         tool_calls=tool_calls or {},
         cost_nanos=cost_nanos,
         end_user=end_user,
+        own_key=own_key,
     )
 
 

@@ -166,7 +166,9 @@ class World:
     def _open_gateway(self) -> IsolationGateway:
         runtime = self.deployment.make_runtime()
         runtime.__dict__["bucket"] = self.tenant_env.bucket
-        runtime.__dict__["providers"] = SimpleNamespace(find=lambda _: self.tenant_env.model)
+        runtime.__dict__["providers"] = SimpleNamespace(
+            find=lambda _: self.tenant_env.model, with_key=lambda *_: self.tenant_env.model, has_key=lambda _: True
+        )
         self.deployment.runtime = runtime
         return IsolationGateway(runtime)
 

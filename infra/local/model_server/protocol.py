@@ -178,6 +178,11 @@ def describe_model(model_id: str) -> JsonObject:
     }
 
 
+def list_chat_models() -> JsonObject:
+    """Return the list of models of OpenAI's API. It is empty, because a caller may use any model id."""
+    return {"object": "list", "data": []}
+
+
 def list_models(*, limit: int = 20, after_id: str | None = None, before_id: str | None = None) -> JsonObject:
     """Return one page of `GET /v1/models`. Raises a 400 error for a limit outside 1–1000 or an unknown cursor."""
     if not 1 <= limit <= 1000:

@@ -1,6 +1,7 @@
 """Validates requests as Anthropic's API does: headers, bodies, tool history and cache marks.
 
-Unknown fields are rejected. The API key and `anthropic-version` are required, but their values are not checked.
+Unknown fields are rejected. The API key and `anthropic-version` are required. An API key that contains `wrong` is
+rejected, every other is accepted.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ from infra.local.model_server.protocol import (
 )
 
 CACHE_MARKS_MAX = 4
+WRONG_KEY = "wrong"
 SECRET_HEADERS = frozenset({"x-api-key", "authorization", "cookie"})
 
 
@@ -44,7 +46,7 @@ class Caller:
 def identify(headers: Mapping[str, str]) -> Caller:
     """Read the request headers.
 
-    Raises a 401 error if the API key is missing, and a 400 error if `anthropic-version` is missing.
+    Raises a 401 error if the API key is missing or wrong, and a 400 error if `anthropic-version` is missing.
     """
     require_key(headers)
     if "anthropic-version" not in headers:
@@ -53,9 +55,17 @@ def identify(headers: Mapping[str, str]) -> Caller:
 
 
 def require_key(headers: Mapping[str, str]) -> None:
-    """Raise a 401 error if the API key is missing."""
-    if not _key(headers):
+    """Raise a 401 error if the API key is missing or wrong."""
+    key = _key(headers)
+    if not key:
         raise ApiError(401, "x-api-key header is required")
+    if WRONG_KEY in key:
+        raise ApiError(401)
+
+
+def lists_for_chat(headers: Mapping[str, str]) -> bool:
+    """Return whether a list of models is requested as in OpenAI's API: with a bearer token, without a version."""
+    return "authorization" in headers and "anthropic-version" not in headers
 
 
 def public_headers(headers: Mapping[str, str]) -> dict[str, str]:

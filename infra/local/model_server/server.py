@@ -19,8 +19,16 @@ from infra.local.model_server.answer import Answer, compose
 from infra.local.model_server.chat_answer import ChatAnswer
 from infra.local.model_server.chat_request import read_chat
 from infra.local.model_server.exchange import ClientClosed, Dropped, Exchange, ResponsePlayer
-from infra.local.model_server.protocol import ApiError, describe_model, list_models
-from infra.local.model_server.request import MessagesRequest, Prompt, identify, public_headers, read_prompt, require_key
+from infra.local.model_server.protocol import ApiError, describe_model, list_chat_models, list_models
+from infra.local.model_server.request import (
+    MessagesRequest,
+    Prompt,
+    identify,
+    lists_for_chat,
+    public_headers,
+    read_prompt,
+    require_key,
+)
 from infra.local.model_server.request_log import Record, RequestLog, Stats
 from infra.local.model_server.script import read_conversation, read_script
 
@@ -67,6 +75,9 @@ class Application:
                 raw = await exchange.read_body()
                 prompt = read_prompt(Prompt, parse_json(raw), identify(exchange.headers))
                 await exchange.send_json(200, {"input_tokens": prompt.input_tokens})
+            case "GET", "/v1/models" if lists_for_chat(exchange.headers):
+                require_key(exchange.headers)
+                await exchange.send_json(200, list_chat_models())
             case "GET", "/v1/models":
                 identify(exchange.headers)
                 limit, after_id = _number(exchange, "limit", 20), exchange.query.get("after_id")

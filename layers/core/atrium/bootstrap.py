@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from atrium.storage.secrets import Secrets
     from atrium.storage.tenant_credentials import TenantCredentials
     from atrium.tenants.context import TenantContext
+    from atrium.tenants.model_keys.opening import OpenKeys
     from atrium.tools.http.service import HttpToolCache
     from atrium.tools.model import KnowledgeSearch, Tool
     from atrium.tools.search_provider import WebSearch
@@ -180,6 +181,13 @@ class Runtime:
         from atrium.routing.service import TurnRouter
 
         return TurnRouter(ModelRouter(self.providers.serves, self.models), self.clock)
+
+    @cached_property
+    def open_model_keys(self) -> OpenKeys:
+        """Return the cache of the tenants' own model keys."""
+        from atrium.tenants.model_keys.opening import OpenKeys
+
+        return OpenKeys(self.clock)
 
     @cached_property
     def tenant_credentials(self) -> TenantCredentials | None:

@@ -47,6 +47,7 @@ def test_describes_each_model(api_env: ApiEnv) -> None:
         "max_output_tokens": 128_000,
         "accepts_images": True,
         "accepts_temperature": False,
+        "key": "platform",
         "price": {
             "input": "0.10", "output": "0.50", "cache_read": "0.01", "cache_write": "0.125",
             "long_prompt": {

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from atrium.llm.anthropic.provider import AnthropicProvider
+from atrium.llm.connection import make_http_client
 from atrium.llm.model import ModelEvent
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -87,6 +88,8 @@ class HangingServer:
 def hanging(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HangingServer]:
     certificate = make_certificate(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    # The shared client was made with other certificates, and this one must not stay.
+    monkeypatch.setattr("atrium.llm.anthropic.provider.shared_http_client", make_http_client)
     server = HangingServer(certificate, request.param)
     yield server
     server.stop()

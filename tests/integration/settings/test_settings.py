@@ -18,7 +18,7 @@ def test_changes_settings_in_part(tenant_env: TenantEnv, client: TestClient) -> 
     begun = made.config_version
     assert before == {
         "features": {"beta": False}, "audits_all": False, "prompt_injection": "flag", "config_version": begun,
-        "outbound": {"allow": [], "deny": []}, "updated_at": before["updated_at"],
+        "outbound": {"allow": [], "deny": []}, "platform_model_key": True, "updated_at": before["updated_at"],
     }  # fmt: skip
     changed = client.patch("/v1/settings", json={"features": {"beta": True, "old": False}}).json()
     assert (changed["features"], changed["config_version"]) == ({"beta": True, "old": False}, begun + 1)
@@ -65,6 +65,8 @@ def test_changes_one_list_of_hosts_without_the_other(client: TestClient) -> None
         {"prompt_injection": "maybe"},
         {"prompt_injection": None},
         {"outbound": None},
+        {"platform_model_key": "no"},
+        {"platform_model_key": None},
         {"outbound": {"allow": ["example.com/path"]}},
         {"outbound": {"allow": ["Example.com"]}},
         {"outbound": {"deny": ["*"]}},

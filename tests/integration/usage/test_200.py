@@ -29,6 +29,7 @@ ZERO = {
     "cache_write_tokens": 0,
     "tool_calls": 0,
     "cost_usd": "0.000000",
+    "own_key_cost_usd": "0.000000",
 }
 
 
@@ -40,7 +41,7 @@ def test_no_usage_is_the_current_month_with_zeros(admin: TestClient) -> None:
 
 def test_totals_are_those_of_the_settled_calls(function: UsageFunction, admin: TestClient) -> None:
     function.settle(
-        build_entry(tokens=Usage(1, 2, 3, 4), tool_calls={"calculator": 2}, cost_nanos=1_500),
+        build_entry(tokens=Usage(1, 2, 3, 4), tool_calls={"calculator": 2}, cost_nanos=1_500, own_key=True),
         build_entry(tokens=Usage(10, 20, 30, 40), cost_nanos=2_000_000_000, principal_id=USER_ID),
     )
     assert admin.get("/v1/usage").json()["totals"] == {
@@ -51,6 +52,7 @@ def test_totals_are_those_of_the_settled_calls(function: UsageFunction, admin: T
         "cache_write_tokens": 44,
         "tool_calls": 2,
         "cost_usd": "2.000002",
+        "own_key_cost_usd": "0.000002",
     }
 
 

@@ -38,6 +38,7 @@ def test_nothing_of_any_shape_is_left_and_another_tenant_is_untouched(shaped: Er
     shaped.finish()
     totals = assert_erased(shaped, TENANT)
     assert totals["2026-11"]["cost_nanos"] == {"N": "7"}
+    assert totals["2026-11"]["own_key_cost_nanos"] == {"N": "7"}
     assert shaped.items_about(OTHER_TENANT) == others
     assert Deletions(PlatformTable(shaped.physical)).find(TENANT) is None
     throttles = {place[0].removeprefix("PLATFORM#") for place in shaped.items() if "#THROTTLE#" in place[0]}

@@ -8,10 +8,13 @@ from dataclasses import replace
 
 import httpx2
 import pytest
+from anthropic import DefaultHttpxClient
 from atrium.kernel.errors import ModelFailed, ProviderUnsupported, Unavailable, ValidationFailed
-from atrium.llm.anthropic.provider import DirectClient
+from atrium.llm.anthropic.provider import API_URL, DirectClient
 from atrium.llm.catalogue import MODELS, ModelInfo
+from atrium.llm.connection import shared_http_client
 from atrium.llm.model import Completed, ModelProvider, Text, TextDelta, Usage
+from atrium.llm.openai.provider import API_URLS
 from atrium.llm.registry import FACTORIES, Providers
 from atrium.settings import MODEL_VENDORS, Settings
 from atrium.storage.secrets import Secrets
@@ -45,6 +48,31 @@ def test_every_vendor_has_settings_and_an_adapter() -> None:
 
 def test_selects_bedrock_by_setting() -> None:
     assert providers(MODEL_PROVIDER="bedrock").find(HAIKU).name == "bedrock"
+
+
+@pytest.mark.parametrize("vendor", MODEL_VENDORS)
+def test_a_tenants_key_goes_to_the_vendors_api(vendor: str) -> None:
+    known = providers(MODEL_PROVIDER="bedrock", **{f"{vendor.upper()}_API_KEY": "the key of the platform"})
+    adapter = known.with_key(vendor, lambda: "the key of the tenant")
+    client = adapter._wire.channel.client()  # type: ignore[attr-defined]  # the wire of each adapter has a channel
+    assert (adapter.name, client.api_key) == (vendor, "the key of the tenant")
+    assert str(client.base_url).removesuffix("/") in {API_URL, *API_URLS.values()}
+
+
+def test_knows_for_which_vendors_the_platform_has_a_key() -> None:
+    assert [vendor for vendor in MODEL_VENDORS if providers().has_key(vendor)] == []
+    assert [vendor for vendor in MODEL_VENDORS if providers(ZHIPU_API_KEY="key").has_key(vendor)] == ["zhipu"]
+    assert [vendor for vendor in MODEL_VENDORS if providers(MODEL_PROVIDER="bedrock").has_key(vendor)] == ["anthropic"]
+
+
+@pytest.mark.usefixtures("aws")
+def test_bedrock_has_no_keys_to_check() -> None:
+    with pytest.raises(ProviderUnsupported):
+        bedrock_over(lambda _request: httpx2.Response(200)).check_key()
+
+
+def test_adapters_of_different_keys_share_one_http_client() -> None:
+    assert shared_http_client(DefaultHttpxClient) is shared_http_client(DefaultHttpxClient)
 
 
 def test_rejects_a_vendor_without_provider() -> None:

@@ -164,6 +164,21 @@ def test_a_key_and_a_version_are_required(http: httpx.Client, path: str, method:
     assert versionless.json()["error"]["message"] == "anthropic-version: header is required"
 
 
+def test_a_wrong_key_is_rejected(http: httpx.Client) -> None:
+    versioned = {"x-api-key": "sk-wrong", "anthropic-version": "2023-06-01"}
+    bearer = {"authorization": "Bearer sk-wrong"}
+    with httpx.Client(base_url=http.base_url, trust_env=False) as bare:
+        refused = [
+            bare.get("/v1/models", headers=versioned),
+            bare.post("/v1/messages", json=body(), headers=versioned),
+            bare.get("/v1/models", headers=bearer),
+            bare.post("/v1/chat/completions", json={}, headers=bearer),
+        ]
+        accepted = bare.get("/v1/models", headers={"authorization": "Bearer sk-any"})
+    assert [response.status_code for response in refused] == [401] * 4
+    assert (accepted.status_code, accepted.json()) == (200, {"object": "list", "data": []})
+
+
 @pytest.mark.parametrize(("method", "path"), [("GET", "/"), ("GET", "/v1/messages"), ("POST", "/v1/complete")])
 def test_an_unknown_route_is_not_found(http: httpx.Client, method: str, path: str) -> None:
     response = http.request(method, path)

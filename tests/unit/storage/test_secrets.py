@@ -79,6 +79,14 @@ def test_prefers_the_model_key_of_the_environment(store: SecretStore) -> None:
     assert store.open(ANTHROPIC_API_KEY="sk-environment").model_api_key("anthropic") == "sk-environment"
 
 
+def test_knows_whether_a_vendor_has_a_key(store: SecretStore) -> None:
+    vendors = ("anthropic", "openai", "zhipu")
+    assert not any(map(store.open().has_model_api_key, vendors)), "the secret has no value"
+    store.put(store.arns.model, {"anthropic_api_key": "sk-1", "openai_api_key": ""})
+    assert list(map(store.open().has_model_api_key, vendors)) == [True, False, False]
+    assert list(map(store.open(ZHIPU_API_KEY="sk-2").has_model_api_key, vendors)) == [True, False, True]
+
+
 def test_each_vendor_has_a_key_of_its_own(store: SecretStore) -> None:
     store.put(store.arns.model, {"anthropic_api_key": "sk-a", "zhipu_api_key": "sk-z", "openai_api_key": ""})
     assert [store.secrets.model_api_key(vendor) for vendor in ("anthropic", "zhipu")] == ["sk-a", "sk-z"]

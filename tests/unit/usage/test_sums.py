@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
-from atrium.usage.model import Arrival, Figures, Period, SumKey, principal_group
+from atrium.usage.model import FIGURES, Arrival, Figures, Period, SumKey, principal_group
 from atrium.usage.shared import NAMES_MAX, divide_sums, read_item, write_shared
 from atrium.usage.sums import OPERATIONS_MAX, OTHER_TOOLS, TOOLS_MAX, contributions, merge, split, sum_key  # fmt: skip
 from hypothesis import given
@@ -57,6 +57,12 @@ def test_adds_contributions() -> None:
     assert merged[SumKey(date(2026, 11, 20), "TOTAL")].cost_nanos == 5
 
 
+def test_adds_the_cost_of_own_keys_separately() -> None:
+    merged = merge([contributions(build_entry(cost_nanos=7)), contributions(build_entry(cost_nanos=5, own_key=True))])
+    total = merged[SumKey(DAY, "TOTAL")]
+    assert (total.cost_nanos, total.own_key_cost_nanos) == (12, 5)
+
+
 def test_splits_batches_at_the_transaction_limit() -> None:
     same = [Arrival(build_entry(), str(number)) for number in range(200)]
     chunks = list(split(same))
@@ -83,7 +89,7 @@ def test_time_zones_do_not_change_an_entry() -> None:
     assert contributions(build_entry(at=NOON)).keys() == contributions(build_entry(at=NOON.astimezone(UTC))).keys()
 
 
-_FIGURES = st.builds(Figures, *[st.integers(0, 10**17)] * 7)
+_FIGURES = st.builds(Figures, *[st.integers(0, 10**17)] * len(FIGURES))
 _KEYS = st.builds(SumKey, st.just(DAY), st.sampled_from(["MODEL", "AGENT", "TOOL"]), st.text(min_size=1, max_size=40))
 
 

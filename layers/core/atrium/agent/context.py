@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from atrium.agent.store import AgentStore, read_agent
 from atrium.context.conversation import Conversation, RecentRuns, open_conversation
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import (
+    ModelKeyRequired,
     ModelNotAllowed,
     NotFound,
     ProviderUnsupported,
@@ -37,7 +39,7 @@ from atrium.sessions.store import SessionStore, read_session
 from atrium.storage import keys
 from atrium.storage.keys import Key
 from atrium.storage.table import TenantTable
-from atrium.tenants.context import TenantContext
+from atrium.tenants.context import KeyUse, TenantContext
 from atrium.tenants.plans import PLANS, PlanName
 
 if TYPE_CHECKING:  # only turns whose model is `auto` import routing
@@ -92,7 +94,9 @@ def read_limited(
 
 @dataclass(frozen=True, slots=True)
 class TurnContext:
-    """The data of a turn, after the permission checks. `scopes` has the tenant last."""
+    """The data of a turn, after the permission checks. `scopes` has the tenant last. `keys` are as current as
+    `config_version`.
+    """
 
     agent: AgentConfig
     model: ModelInfo
@@ -103,6 +107,7 @@ class TurnContext:
     config_version: int
     fallbacks: tuple[ModelInfo, ...] = ()
     routing: Routing | None = None
+    keys: KeyUse = field(default_factory=KeyUse)
 
     @property
     def limits(self) -> ScopeLimits:
@@ -129,8 +134,8 @@ class TurnContextReader:
     def read(self, request: TurnRequest) -> TurnContext:
         """Read and check the context of a turn. Costs one batch read and, for an existing session, one parallel query.
 
-        Raises `NotFound`, `ModelNotAllowed`, `PolicyDenied`, `ProviderUnsupported` or `ValidationFailed`, and
-        `CircuitOpen` if the model is `auto` and no model can be called.
+        Raises `NotFound`, `ModelKeyRequired`, `ModelNotAllowed`, `PolicyDenied`, `ProviderUnsupported` or
+        `ValidationFailed`, and `CircuitOpen` if the model is `auto` and no model can be called.
         """
         wanted_agent, session_id = checked_ids(request)
         guess = wanted_agent or self.default_agents.get(self.context.tenant_id)
@@ -147,14 +152,15 @@ class TurnContextReader:
         if session and not _is_fresh(session, runs):
             runs = self.read_history(session.id)
         version, routing = read.tenant["config_version"], None
+        key_use = KeyUse.of(read.tenant.get("model_keys", ()), json.loads(read.tenant.get("settings", "{}")))
         if (request.model or agent.model) == AUTO_MODEL:
-            model, fallbacks, routing = self._route(agent, request, runs, version)
+            model, fallbacks, routing = self._route(agent, request, runs, version, key_use)
         else:
-            model = self._admit_model(agent, request)
-            fallbacks = self._fallbacks(agent, model, request)
+            model = self._admit_model(agent, request, key_use)
+            fallbacks = self._fallbacks(agent, model, request, key_use)
         scopes = read.scopes(agent)
         items = read.items(self.agents.table, scopes)
-        return TurnContext(agent, model, session, runs, scopes, items, version, fallbacks, routing)
+        return TurnContext(agent, model, session, runs, scopes, items, version, fallbacks, routing, key_use)
 
     def _check_text(self, request: TurnRequest) -> None:
         """Raise `ValidationFailed` if the message is too long, or `MessageRefused` if it looks like an injection."""
@@ -175,7 +181,7 @@ class TurnContextReader:
         return RecentRuns.read(self.runs, session_id)
 
     def _route(
-        self, agent: AgentConfig, request: TurnRequest, runs: RecentRuns, version: int
+        self, agent: AgentConfig, request: TurnRequest, runs: RecentRuns, version: int, key_use: KeyUse
     ) -> tuple[ModelInfo, tuple[ModelInfo, ...], Routing]:
         """Return the model that the routing rules choose, its fallbacks and the reason. A rejection is audited."""
         if request.provider not in (None, AUTO_MODEL):
@@ -187,8 +193,9 @@ class TurnContextReader:
                 text="\n".join(texts_of(request.message)),
                 plan=self.context.plan,
                 session_id=request.session_id,
+                own_keys=key_use.own,
                 count_prompt_tokens=lambda: _count_prompt_tokens(agent, request, runs),
-                find_allowed=lambda model_id: self._find_allowed(agent, request, model_id),
+                find_allowed=lambda model_id: self._find_allowed(agent, request, model_id, key_use),
             )
         except ModelNotAllowed as refusal:
             self._record_refusal(AUTO_MODEL, agent, request, refusal)
@@ -196,8 +203,11 @@ class TurnContextReader:
         self._require_permission(route.model, request)
         return route.model, route.fallbacks, Routing(route.rule, route.reason)
 
-    def _admit_model(self, agent: AgentConfig, request: TurnRequest) -> ModelInfo:
-        """Return the turn's model if the plan and the policies allow it for the caller. A rejected model is audited."""
+    def _admit_model(self, agent: AgentConfig, request: TurnRequest, key_use: KeyUse) -> ModelInfo:
+        """Return the turn's model if the plan and the policies allow it for the caller, and there is a key for it.
+
+        A model that the plan does not allow is audited.
+        """
         wanted = request.model or agent.model
         try:
             model = check_model(self.context, request.provider, wanted, agent.temperature is not None)
@@ -207,6 +217,7 @@ class TurnContextReader:
         if not model.accepts_images and _has_images(request):
             raise invalid_field("message", f"must not have images, because the model {model.id} does not accept them")
         self._require_permission(model, request)
+        key_use.require(model.vendor)
         return model
 
     def _record_refusal(self, model: str, agent: AgentConfig, request: TurnRequest, refusal: ModelNotAllowed) -> None:
@@ -218,18 +229,24 @@ class TurnContextReader:
         session_id = request.session_id or ""
         self.guard.require_permission(f"model:{model.id}", amount=_amount(request), session_id=session_id)
 
-    def _fallbacks(self, agent: AgentConfig, model: ModelInfo, request: TurnRequest) -> tuple[ModelInfo, ...]:
-        """Return the agent's fallback models that the plan and the policies allow."""
+    def _fallbacks(
+        self, agent: AgentConfig, model: ModelInfo, request: TurnRequest, key_use: KeyUse
+    ) -> tuple[ModelInfo, ...]:
+        """Return the agent's fallback models that the plan and the policies allow, and for which there is a key."""
         others = (model_id for model_id in agent.fallback_models if model_id != model.id)
-        found = (self._find_allowed(agent, request, model_id, with_images=False) for model_id in others)
+        found = (self._find_allowed(agent, request, model_id, key_use, with_images=False) for model_id in others)
         return tuple(fallback for fallback in found if fallback is not None)
 
     def _find_allowed(
-        self, agent: AgentConfig, request: TurnRequest, model_id: str, *, with_images: bool = True
+        self, agent: AgentConfig, request: TurnRequest, model_id: str, key_use: KeyUse, *, with_images: bool = True
     ) -> ModelInfo | None:
-        """Return a model if the plan and the policies allow it, and if it accepts the request. Nothing is audited."""
-        with suppress(ModelNotAllowed, ProviderUnsupported, ValidationFailed):
+        """Return a model if the plan and the policies allow it, it accepts the request, and there is a key for it.
+
+        Nothing is audited.
+        """
+        with suppress(ModelKeyRequired, ModelNotAllowed, ProviderUnsupported, ValidationFailed):
             model = check_model(self.context, None, model_id, agent.temperature is not None)
+            key_use.require(model.vendor)
             accepts = model.accepts_images or not (with_images and _has_images(request))
             if accepts and self.guard.evaluate(f"model:{model.id}", amount=_amount(request)).allowed:
                 return model

@@ -47,6 +47,7 @@ class TurnPlan:
     tools: ToolRegistry
     fallbacks: tuple[ModelInfo, ...] = ()
     routing: Routing | None = None
+    own_keys: frozenset[str] = frozenset()
 
     def loop_input(self, run: Run, runs: RecentRuns, context: ToolContext) -> LoopInput:
         """Return the input of the loop. `runs` are the session's earlier runs."""
@@ -111,7 +112,7 @@ class TurnStarter:
     runs: RunStore
     finalizer: RunFinalizer
     clock: Clock
-    provider_for: Callable[[ModelInfo], ModelProvider]
+    provider_for: Callable[[TurnContext], ModelProvider]
     tools: ToolRegistry
     services: ToolServices
     http_tools: HttpToolCache
@@ -148,9 +149,9 @@ class TurnStarter:
         tools = tools.choose(read.agent.tools)
         if read.agent.require_done_tool:
             tools = tools.add(DONE)
-        provider = self.provider_for(read.model)
+        provider = self.provider_for(read)
         budget = self._budget(request, read.agent)
-        return TurnPlan(read.agent, read.model, provider, budget, tools, read.fallbacks, read.routing)
+        return TurnPlan(read.agent, read.model, provider, budget, tools, read.fallbacks, read.routing, read.keys.own)
 
     def _in_new_session(self, request: TurnRequest, read: TurnContext, plan: TurnPlan, run_id: RunId) -> StartedTurn:
         """Admit a turn, then record its run and session. The sweeper deletes a run whose session was not recorded."""
@@ -257,6 +258,7 @@ class TurnStarter:
             provider=plan.model.vendor,
             model=plan.model.id,
             routing=plan.routing,
+            own_keys=plan.own_keys,
             status="running",
             question=Message(mint_message_id(now), "user", request.message, now),
             started_at=now,

@@ -77,6 +77,7 @@ def _figures(item: Mapping[str, Any]) -> Figures:
     """Return the usage of an entry. Missing values count as 0, so that a damaged entry does not stop the erasure."""
     tools = item.get("tool_calls", {})
     named = {name: int(item.get(name, 0)) for name in FIGURES if name not in {"requests", "tool_calls"}}
+    named["own_key_cost_nanos"] = named["cost_nanos"] if item.get("own_key") else 0
     return Figures(requests=1, tool_calls=sum(tools.values()), **named)
 
 

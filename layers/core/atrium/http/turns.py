@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from atrium.agent.admission import TurnAdmission
-from atrium.agent.context import TurnContextReader
+from atrium.agent.context import TurnContext, TurnContextReader
 from atrium.agent.starting import TurnStarter
 from atrium.agent.store import AgentStore
 from atrium.agent.turn import TurnService
@@ -18,6 +18,7 @@ from atrium.identity.social.service import ClientKeeper
 from atrium.identity.social.store import SocialClientStore
 from atrium.kernel.errors import AtriumError, LimitReached
 from atrium.kernel.ids import RunId, TenantId
+from atrium.llm.model import ModelProvider
 from atrium.policy.guard import PolicyGuard
 from atrium.policy.outbound import OutboundGuard
 from atrium.quotas.service import QuotaService
@@ -27,6 +28,7 @@ from atrium.runs.service import RunService
 from atrium.runs.store import RunStore
 from atrium.sessions.finalizing import RunFinalizer
 from atrium.sessions.store import SessionStore
+from atrium.storage.table import TenantTable
 from atrium.tenants.context import TenantContext
 from atrium.tools.model import ToolServices
 from atrium.tools.registry import GuardedTools
@@ -93,13 +95,27 @@ def make_turn_service(
         runs=runs,
         finalizer=finalizer,
         clock=clock,
-        provider_for=runtime.models.require,
+        provider_for=partial(_provider_for, runtime, guard.table),
         tools=GuardedTools(guard, runtime.tools, logs.record_tool_call),
         services=tool_services(runtime, guard),
         http_tools=runtime.http_tools,
         max_seconds=min(runtime.settings.max_turn_seconds, seconds_max or runtime.settings.max_turn_seconds),
     )
     return TurnService(reader, starter, _log_defect)
+
+
+def _provider_for(runtime: Runtime, table: TenantTable, read: TurnContext) -> ModelProvider:
+    """Return the provider of a turn's models. It uses the tenant's own API keys, if there are any."""
+    models = runtime.models
+    if read.keys.own:
+        from atrium.tenants.model_keys.opening import TenantKeys
+
+        encryption = partial(runtime.secret_encryption, table.tenant_id)
+        keys = TenantKeys(
+            table, read.keys, read.config_version, encryption, runtime.providers, runtime.open_model_keys, runtime.clock
+        )
+        models = replace(models, find_own=keys.find)
+    return models.require(read.model)
 
 
 def tool_services(runtime: Runtime, guard: PolicyGuard) -> ToolServices:

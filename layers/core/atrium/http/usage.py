@@ -21,7 +21,9 @@ class UsageFigures(StrictModel):
     tool_calls: int
     """Number of executed tool calls."""
     cost_usd: str
-    """Cost in USD as decimal text with six decimals."""
+    """Cost in USD as decimal text with six decimals, at the prices of the platform."""
+    own_key_cost_usd: str
+    """The part of `cost_usd` of turns with the tenant's own API key. The tenant pays it to the model provider."""
 
 
 def render_figures[Rendered: UsageFigures](model: type[Rendered], figures: Figures, /, **fields: object) -> Rendered:
@@ -36,5 +38,6 @@ def render_figures[Rendered: UsageFigures](model: type[Rendered], figures: Figur
             "cache_write_tokens": figures.cache_write_tokens,
             "tool_calls": figures.tool_calls,
             "cost_usd": format_cost(figures.cost_nanos),
+            "own_key_cost_usd": format_cost(figures.own_key_cost_nanos),
         }
     )

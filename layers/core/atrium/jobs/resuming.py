@@ -114,7 +114,7 @@ class _Take:
         request = self._request(progress)
         read = service.reader.read(request)
         plan = starter.plan(request, read)
-        settled = self._settle(steps.runs, progress, reserved)
+        settled = replace(self._settle(steps.runs, progress, reserved), own_keys=read.keys.own)
         reserved = settled.reservation or reserved
         allowance = RunAllowance(starter.admission, plan.budget, read.scopes, reserved)
         loop_input = starter.loop_input(plan, settled, read.runs)

@@ -139,6 +139,10 @@ class ModelNotAllowed(Forbidden):
     code, title = "MODEL_NOT_ALLOWED", "The plan does not include this model"
 
 
+class ModelKeyRequired(Forbidden):
+    code, title = "MODEL_KEY_REQUIRED", "The tenant has no API key for this model provider"
+
+
 class CountExceeded(Forbidden):
     """The maximum number of objects, such as users or agents, is reached. Waiting does not help."""
 
@@ -225,11 +229,21 @@ class ModelFailed(AtriumError):
     """A model call failed.
 
     If `is_outage` is true, the provider itself failed, and the model's circuit breaker counts the failure.
+    `provider_status` is the HTTP status of the provider's response, if there was one.
     """
 
     code, status, title = "MODEL_FAILED", 502, "The model provider failed"
     severity = "high"
     is_outage: bool = False
+    provider_status: int | None = None
+
+
+class ModelKeyRejected(ModelFailed):
+    """The provider rejected the tenant's own API key."""
+
+    code, title = "MODEL_KEY_REJECTED", "The model provider rejected the tenant's API key"
+    advice = "An administrator of the tenant must replace it (`PUT /v1/model-keys/{provider}`) or delete it."
+    retryable = False
 
 
 class ProviderFailed(AtriumError):
@@ -253,6 +267,10 @@ class ApprovalExpired(AtriumError):
 class Unavailable(AtriumError):
     code, status, title = "UNAVAILABLE", 503, "A part of the platform is temporarily unavailable"
     severity = "high"
+
+
+class ModelKeyUnchecked(Unavailable):
+    code, title = "MODEL_KEY_UNCHECKED", "The model provider could not check the API key; nothing was stored"
 
 
 class CircuitOpen(Unavailable):

@@ -87,6 +87,8 @@ class ProviderFailure:
         retryable = False if self.is_refusal else None
         error = kind(detail, internal=internal, retryable=retryable, retry_after_seconds=after)
         error.is_outage = self.is_outage
+        if isinstance(error, ModelFailed):
+            error.provider_status = self.status
         return error
 
 

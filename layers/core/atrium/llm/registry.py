@@ -12,8 +12,11 @@ from functools import partial
 from atrium.kernel.errors import ProviderUnsupported, Unavailable
 from atrium.llm.catalogue import ModelInfo
 from atrium.llm.model import ModelProvider
+from atrium.llm.streaming import StreamingProvider
 from atrium.settings import Settings
 from atrium.storage.secrets import Secrets
+
+type ApiKey = Callable[[], str]
 
 
 @dataclass
@@ -33,7 +36,7 @@ class Providers:
         if vendor not in FACTORIES:
             raise ProviderUnsupported(f"This deployment has no provider for models of {vendor}.")
         if vendor not in self._made:
-            self._made.setdefault(vendor, FACTORIES[vendor](self, vendor))
+            self._made.setdefault(vendor, self._make(vendor))
         return self._made[vendor]
 
     def serves(self, model: ModelInfo) -> bool:
@@ -41,9 +44,27 @@ class Providers:
 
         Raises `Unavailable` if the keys cannot be read.
         """
-        if model.vendor == "anthropic" and self.settings.model_provider == "bedrock":
+        if self._uses_bedrock(model.vendor):
             return bool(model.bedrock_id)
         return model.vendor in FACTORIES and self.secrets.has_model_api_key(model.vendor)
+
+    def with_key(self, vendor: str, api_key: ApiKey) -> StreamingProvider:
+        """Return a new adapter that calls a vendor's API, also if the platform uses Bedrock, with another API key."""
+        return FACTORIES[vendor](vendor, self.base_url(vendor), api_key)
+
+    def has_key(self, vendor: str) -> bool:
+        """Return whether the platform can call a vendor's models. Raise `Unavailable` if the secret is unreadable."""
+        return self._uses_bedrock(vendor) or self.secrets.has_model_api_key(vendor)
+
+    def _make(self, vendor: str) -> ModelProvider:
+        if self._uses_bedrock(vendor):
+            from atrium.llm.anthropic.provider import AnthropicProvider, bedrock_channel
+
+            return AnthropicProvider(bedrock_channel(self.settings.bedrock_geography))
+        return self.with_key(vendor, partial(self.api_key, vendor))
+
+    def _uses_bedrock(self, vendor: str) -> bool:
+        return vendor == "anthropic" and self.settings.model_provider == "bedrock"
 
     def base_url(self, vendor: str) -> str:
         """Return the URL of another server with the vendor's interface, or "" for the vendor's own server."""
@@ -58,21 +79,19 @@ class Providers:
             raise
 
 
-def _anthropic(providers: Providers, vendor: str) -> ModelProvider:
-    from atrium.llm.anthropic.provider import AnthropicProvider, bedrock_channel, direct_channel
+def _anthropic(_vendor: str, base_url: str, api_key: ApiKey) -> StreamingProvider:
+    from atrium.llm.anthropic.provider import AnthropicProvider, direct_channel
 
-    if providers.settings.model_provider == "bedrock":
-        return AnthropicProvider(bedrock_channel(providers.settings.bedrock_geography))
-    return AnthropicProvider(direct_channel(providers.base_url(vendor), partial(providers.api_key, vendor)))
+    return AnthropicProvider(direct_channel(base_url, api_key))
 
 
-def _chat_completions(providers: Providers, vendor: str) -> ModelProvider:
+def _chat_completions(vendor: str, base_url: str, api_key: ApiKey) -> StreamingProvider:
     from atrium.llm.openai.provider import OpenAIProvider, direct_channel
 
-    return OpenAIProvider(direct_channel(vendor, providers.base_url(vendor), partial(providers.api_key, vendor)))
+    return OpenAIProvider(direct_channel(vendor, base_url, api_key))
 
 
-FACTORIES: Mapping[str, Callable[[Providers, str], ModelProvider]] = {
+FACTORIES: Mapping[str, Callable[[str, str, ApiKey], StreamingProvider]] = {
     "anthropic": _anthropic,
     "openai": _chat_completions,
     "zhipu": _chat_completions,

@@ -16,6 +16,10 @@ An outage is a failure of the provider itself (see `ProviderFailure.is_outage`).
 calls that ended at a short deadline of the caller are not outages, so a tenant cannot open the circuit for other
 tenants. While a circuit is half-open, three trial calls may start in 30 seconds.
 
+A model that is called with a tenant's own API key has a circuit for this tenant alone, because an account can fail
+while the provider works for others. If the provider rejects such a key, the call fails with `ModelKeyRejected`: there
+is no retry, no fallback, and no call with the platform's key.
+
 The state of a circuit is one item, written by compare-and-set when an outage, a trial or a success changes it. Each
 container caches the state for 10 s. A healthy model therefore costs one read per container every 10 s, and no write. If
 the table does not respond, calls are made as if the circuit were closed.
@@ -38,6 +42,7 @@ from atrium.kernel.errors import (
     CircuitOpen,
     ConditionFailed,
     ModelFailed,
+    ModelKeyRejected,
     ModelTimeout,
     ProviderUnsupported,
     Unavailable,
@@ -61,6 +66,7 @@ LATENCY_SHARE = 0.2
 _MODELS_MAX = 256
 _ATTEMPTS = 5
 _KEPT_SECONDS = 86_400
+_KEY_REJECTED = frozenset({401, 403})
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,27 +255,45 @@ class ModelLatencies:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnModel:
+    """A model that is called with a tenant's own API key: its adapter, and the name of its circuit.
+
+    `on_rejected` is called with the model's id and the status if the provider rejects the key.
+    """
+
+    adapter: ModelProvider
+    circuit: str
+    on_rejected: Callable[[str, int], object]
+
+
+@dataclass(frozen=True, slots=True)
 class ResilientProvider:
     """A model provider with circuit breakers and fallbacks. `find` returns the adapter of a model, or raises
-    `ProviderUnsupported`. `on_call` is called after each model call.
+    `ProviderUnsupported`. `on_call` is called after each model call. `find_own` returns a model that is called with the
+    tenant's own API key, or None for the platform's key.
     """
 
     find: Callable[[ModelInfo], ModelProvider]
     breaker: CircuitBreaker
     on_call: Callable[[ModelCall], object] = lambda _call: None
     latencies: ModelLatencies = field(default_factory=ModelLatencies)
+    find_own: Callable[[ModelInfo], OwnModel | None] = lambda _model: None
     name: str = "resilient"
 
     def require(self, model: ModelInfo) -> ModelProvider:
         """Return this provider. Raise `ProviderUnsupported` if the deployment has no adapter for the model."""
-        self.find(model)
+        self.adapter(model)
         return self
+
+    def adapter(self, model: ModelInfo) -> ModelProvider:
+        own = self.find_own(model)
+        return own.adapter if own else self.find(model)
 
     def open(self, request: ModelRequest, *, deadline_seconds: float) -> "ResilientStream":
         return ResilientStream(self, request, deadline_seconds)
 
     def count_tokens(self, request: ModelRequest) -> int:
-        return self.find(_model(request.model)).count_tokens(request)
+        return self.adapter(_model(request.model)).count_tokens(request)
 
 
 class ResilientStream:
@@ -321,8 +345,10 @@ class ResilientStream:
     def _ask(self, model_id: str) -> Iterator[ModelEvent]:
         model, breaker = _model(model_id), self._provider.breaker
         self._stream = None
-        adapter = self._provider.find(model)
-        is_trial = breaker.admit(model_id)
+        own = self._provider.find_own(model)
+        adapter = own.adapter if own else self._provider.find(model)
+        circuit = own.circuit if own else model_id
+        is_trial = breaker.admit(circuit)
         has_result, code = False, None
         self._began = time.monotonic()
         try:
@@ -335,20 +361,31 @@ class ResilientStream:
             yield from self._stream
             has_result = not self._closed
             if is_trial and has_result:
-                breaker.record_success(model_id)
-        except (ModelFailed, ModelTimeout) as error:
+                breaker.record_success(circuit)
+        except (ModelFailed, ModelTimeout) as failure:
+            error = _rejected(failure, own, model_id) or failure
             code = error.code
             if error.is_outage:
                 has_result = True
-                breaker.record_outage(model_id)
-            raise
+                breaker.record_outage(circuit)
+            if error is failure:
+                raise
+            raise error from failure
         finally:
             if is_trial and not has_result:
-                breaker.release_trial(model_id)
+                breaker.release_trial(circuit)
             if self._stream is not None:
                 seconds = time.monotonic() - self._began
                 call = ModelCall(model_id, seconds, self.usage, code, interrupted=code is None and not has_result)
                 self._provider.on_call(call)
+
+
+def _rejected(error: ModelFailed | ModelTimeout, own: OwnModel | None, model_id: str) -> ModelKeyRejected | None:
+    """Report a rejected key of a tenant, and return its error. Return None for another failure."""
+    if own is None or not isinstance(error, ModelFailed) or error.provider_status not in _KEY_REJECTED:
+        return None
+    own.on_rejected(model_id, error.provider_status)
+    return ModelKeyRejected(internal=error.internal)
 
 
 def _may_pass(error: AtriumError) -> bool:

@@ -28,6 +28,8 @@ STREAM_BYTES_MAX = 33_554_432
 """Maximum size of one streamed answer in bytes. An answer of 128 000 tokens with one event per token has about 20
 MB.
 """
+KEY_CHECK_SECONDS = 5.0
+"""The maximum duration of the check of an API key."""
 _GRACE_SECONDS = 5.0  # the connection's deadline must end a call before a socket timeout does
 
 type EventReader = Callable[[object, AnswerBuilder], Iterator[ModelEvent]]
@@ -60,6 +62,10 @@ class Wire(Protocol):
 
     def send(self, request: ModelRequest, model: ModelInfo, timeout: httpx2.Timeout) -> RawStream:
         """Send a request and return its response once the headers have been received."""
+        ...
+
+    def list_models(self, timeout: httpx2.Timeout) -> None:
+        """List the provider's models, only to check the API key. The body of the response is not read."""
         ...
 
     def reader(self) -> EventReader:
@@ -212,6 +218,23 @@ class StreamingProvider:
         model = check_request(request)
         connection = CancellableConnection(deadline_seconds)
         return ProviderStream(self._wire, request, model, connection, self._policy, self._draw)
+
+    def check_key(self) -> None:
+        """Make one authenticated call without cost, which is not retried. Takes at most `KEY_CHECK_SECONDS`.
+
+        Raises `ModelFailed`, with the status 401 or 403 for an API key that is not valid, or `ModelTimeout`.
+        """
+        connection = CancellableConnection(KEY_CHECK_SECONDS)
+        token = connection_of_call.set(connection)
+        try:
+            with connection:
+                self._wire.list_models(httpx2.Timeout(KEY_CHECK_SECONDS, connect=CONNECT_SECONDS))
+        except self._wire.failures as error:
+            if connection.is_expired():
+                raise ModelTimeout(internal="the provider did not answer the check of a key in time") from error
+            raise self._wire.describe(error, None).to_error() from error
+        finally:
+            connection_of_call.reset(token)
 
     def count_tokens(self, request: ModelRequest) -> int:
         """Return the number of tokens of a prompt. Takes at most 30 s. See `ModelProvider.count_tokens`."""

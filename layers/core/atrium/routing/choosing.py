@@ -47,7 +47,7 @@ class ModelRouter:
             if matched is None:
                 continue
             known = {each.model: find_allowed(each.model) for each in rule.models}
-            usable = {name: model for name, model in known.items() if model is not None and self.serves(model)}
+            usable = {name: model for name, model in known.items() if model and self._is_served(model, message)}
             wait = {name: self.models.breaker.wait_seconds(name) for name in usable}
             weights = weigh(rule.models, wait, self.models.latencies.averages)
             if any(weights.values()):
@@ -63,6 +63,9 @@ class ModelRouter:
             "No routing rule has a model for this message that the plan and the policies allow and the deployment "
             "serves. Add a rule with such a model, or send `model`."
         )
+
+    def _is_served(self, model: ModelInfo, message: RoutedMessage) -> bool:
+        return model.vendor in message.own_keys or self.serves(model)
 
 
 def weigh(

@@ -19,7 +19,7 @@ _DAYS: tuple[Day, ...] = get_args(Day.__value__)
 class RoutedMessage:
     """A message and its circumstances. The message is classified, and its prompt counted, when a rule needs it.
 
-    `session_id` is None in a new session.
+    `session_id` is None in a new session. `own_keys` are the providers for which the tenant has an API key of its own.
     """
 
     text: str
@@ -27,6 +27,7 @@ class RoutedMessage:
     at: datetime
     count_prompt_tokens: Callable[[], int] = field(compare=False)
     session_id: str | None = None
+    own_keys: frozenset[str] = frozenset()
 
     @cached_property
     def traits(self) -> MessageTraits:

@@ -102,11 +102,12 @@ class TurnRouter:
         text: str,
         plan: PlanName,
         session_id: str | None,
+        own_keys: frozenset[str],
         count_prompt_tokens: Callable[[], int],
         find_allowed: Callable[[str], ModelInfo | None],
     ) -> Route:
         """Return the route of a message by the rules of the tenant at a `config_version`. See `ModelRouter.choose`."""
-        message = RoutedMessage(text, plan, self.clock(), count_prompt_tokens, session_id)
+        message = RoutedMessage(text, plan, self.clock(), count_prompt_tokens, session_id, own_keys)
         return self.models.choose(self.rules.read(table, version), message, find_allowed)
 
 

@@ -52,6 +52,7 @@ def opening_attributes(run: Run, tenant_id: TenantId) -> dict[str, Any]:
         "lease": epoch_seconds(run.lease_until) if run.lease_until else None,
         "end_user": run.end_user or None,
         "reservation": run.reservation.to_item() if run.reservation else None,
+        "own_keys": run.own_keys or None,
         "gsi1pk": keys.runs_of(run.owner),
         "gsi1sk": run.id,
         "gsi2pk": keys.all_runs(),
@@ -146,6 +147,7 @@ def read_run(item: Mapping[str, Any], blobs: TenantBlobs) -> Run:
         waiting_for=tuple(item.get("waiting_for", ())),
         resumed_after=item.get("resumed_after", {}),
         routing=Routing(**item["routing"]) if "routing" in item else None,
+        own_keys=frozenset(item.get("own_keys", ())),
     )
 
 

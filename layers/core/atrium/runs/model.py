@@ -247,7 +247,8 @@ class Run:
     `reservation` is the reservation made at the admission. The slots in the admission items may be newer.
     `epoch` is the number of times that the run was taken over, and `resumed_after` has the number of the last event
     that was stored before each of these workers resumed it. A run that waits for approval, until `lease_until`, has
-    the ids of the tool calls in `waiting_for`. `routing` is None if the model was fixed.
+    the ids of the tool calls in `waiting_for`. `routing` is None if the model was fixed. `own_keys` are the model
+    providers that the run calls with the tenant's own API key.
     """
 
     id: RunId
@@ -270,6 +271,12 @@ class Run:
     waiting_for: tuple[str, ...] = ()
     resumed_after: Mapping[str, int] = field(default_factory=dict)
     routing: Routing | None = None
+    own_keys: frozenset[str] = frozenset()
+
+    def has_own_key(self, model_id: str) -> bool:
+        """Return whether the run calls a model with the tenant's own API key."""
+        model = find_model(model_id)
+        return model is not None and model.vendor in self.own_keys
 
     @property
     def session_id(self) -> SessionId:

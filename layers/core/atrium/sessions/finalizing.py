@@ -209,7 +209,7 @@ class RunFinalizer:
         )
 
     def _entry(self, run: Run, outcome: Outcome, at: datetime) -> LedgerEntry:
-        reservation = run.reservation
+        reservation, model = run.reservation, outcome.model or run.model
         counted = reservation.slots if reservation and reservation.recorded else {}
         return LedgerEntry(
             run_id=run.id,
@@ -218,7 +218,7 @@ class RunFinalizer:
             agent_id=run.agent_id,
             principal_id=run.owner,
             session_id=run.session_id,
-            model=outcome.model or run.model,
+            model=model,
             provider=outcome.provider or run.provider,
             status=outcome.status,
             tokens=outcome.spend.tokens,
@@ -228,6 +228,7 @@ class RunFinalizer:
             estimated=outcome.spend.tokens.estimated,
             admitted={name: slot.admitted for name, slot in counted.items()},
             new_session=reservation.own.new_session if reservation else False,
+            own_key=run.has_own_key(model),
         )
 
 

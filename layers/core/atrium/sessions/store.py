@@ -238,8 +238,8 @@ def _activity(session_id: SessionId, at: datetime) -> dict[str, str]:
 
 def _used(ended: Run) -> dict[str, int]:
     """Return the amounts that a turn adds to the usage of its session, by attribute."""
-    spend = ended.spend
-    figures = asdict(Figures.of_call(spend.tokens, spend.tool_call_count, spend.cost_nanos)).values()
+    spend, own_key = ended.spend, ended.has_own_key(ended.model)
+    figures = asdict(Figures.of_call(spend.tokens, spend.tool_call_count, spend.cost_nanos, own_key=own_key)).values()
     day = (ended.ended_at or ended.started_at).astimezone(UTC)
     return {f"u{day:%y%m%d}_{position}": value for position, value in enumerate(figures) if value}
 

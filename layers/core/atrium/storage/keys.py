@@ -22,6 +22,7 @@ partition. `·` means the prefix without a suffix.
     ·                      DATASET#<name>              a data set · list
     ·                      RULE#<rul>                  a routing rule (turn: one query, if its model is `auto`) · list
                                                        RULE_NAME#<name>: marker
+    ·                      MODEL_KEY#<provider>        the tenant's own API key for a model provider (turn, if the tenant has one)
     ·                      REBUILD DRIFT               last rebuild of counters from the ledger; last comparison with it (operator)
     ·                      MONTH_TOTAL#<yyyy-mm>       monthly total of an erased ledger; kept with the tombstone
     ADMISSION              TENANT|<scope>              limits, windows, slots of a scope: one conditional write (atrium.quotas)
@@ -160,6 +161,10 @@ def routing_rule(rule_id: RoutingRuleId) -> Key:
 
 def routing_rule_name(name: str) -> Key:
     return Key("", _join("RULE_NAME", sha256(name.encode()).hexdigest()))
+
+
+def model_key(provider: str) -> Key:
+    return Key("", _join("MODEL_KEY", provider))
 
 
 def session(session_id: SessionId) -> Key:

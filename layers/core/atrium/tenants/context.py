@@ -4,16 +4,18 @@
 as arguments and never decode a token.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-from atrium.kernel.errors import ScopeRequired
+from atrium.kernel.errors import ModelKeyRequired, ScopeRequired
 from atrium.kernel.ids import TenantId
 from atrium.tenants.model import SCREENING_DEFAULT, ScreeningMode, Tenant
 from atrium.tenants.plans import PlanName
 
 type PrincipalType = Literal["user", "key", "client", "platform"]
 type Role = Literal["admin", "user", "viewer"]
+type KeySource = Literal["tenant", "platform"]
 
 ROLES: tuple[Role, ...] = get_args(Role.__value__)
 
@@ -75,6 +77,33 @@ class Caller:
     user_agent: str = ""
     trace_parent: str = ""
     login_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUse:
+    """The API keys that model calls for a tenant use: the tenant's own key for the providers in `own`, and otherwise
+    the platform's key if `platform` is true.
+    """
+
+    own: frozenset[str] = frozenset()
+    platform: bool = True
+
+    @classmethod
+    def of(cls, own: Iterable[str], settings: Mapping[str, Any]) -> "KeyUse":
+        return cls(frozenset(own), settings.get("platform_model_key") is not False)
+
+    def source(self, provider: str) -> KeySource | None:
+        """Return whose key is used for a provider's models, or None if no key may be used."""
+        return "tenant" if provider in self.own else "platform" if self.platform else None
+
+    def require(self, provider: str) -> None:
+        """Raise `ModelKeyRequired` if no key may be used for a provider's models."""
+        if self.source(provider) is None:
+            raise ModelKeyRequired(
+                f"The tenant has no API key of its own for {provider}, and its setting `platform_model_key` does not "
+                f"allow the platform's key. Use a model of another provider, or ask an administrator of the tenant to "
+                f"set a key (`PUT /v1/model-keys/{provider}`)."
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ class Tenant:
 
     `opening` marks a creation that is not complete; such a tenant is invisible. `logins_ended_at` is the time of the
     last increment of `token_version`, which ended all logins. `limits` override the plan's limits;
-    `atrium.quotas.limits` reads them.
+    `atrium.quotas.limits` reads them. `own_model_keys` are the model providers for which the tenant has an API key.
 
     The tombstone of an erased tenant contains the id, the plan, `deleted_at`, `deleted_by` (`platform:key_…`) and
     `erased_at`.
@@ -51,6 +51,7 @@ class Tenant:
     default_agent_id: AgentId | None = None
     opening: str = ""
     limits: Mapping[str, int] = field(default_factory=dict)
+    own_model_keys: frozenset[str] = frozenset()
     deleted_at: datetime | None = None
     deleted_by: str = ""
     erased_at: datetime | None = None
@@ -112,6 +113,8 @@ def find_settings_fault(settings: Mapping[str, Any]) -> tuple[str, str] | None:
         )
     if settings.get("prompt_injection", SCREENING_DEFAULT) not in SCREENING_MODES:
         return "prompt_injection", f"prompt_injection must be one of {', '.join(SCREENING_MODES)}"
+    if not isinstance(settings.get("platform_model_key", True), bool):
+        return "platform_model_key", "platform_model_key must be true or false"
     return _find_outbound_fault(settings.get("outbound", {}))
 
 

@@ -14,6 +14,7 @@ from atrium.egress.destination import HostList
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import Conflict, NotFound, invalid_field
 from atrium.storage.table import TenantTable, TransactionRefused
+from atrium.tenants.context import KeyUse
 from atrium.tenants.model import ScreeningMode, Tenant, find_settings_fault
 from atrium.tenants.store import TenantStore
 
@@ -28,6 +29,7 @@ class TenantSettings:
     audits_all: bool
     prompt_injection: ScreeningMode
     outbound: HostList
+    platform_model_key: bool
     version: int
     updated_at: datetime
 
@@ -92,6 +94,7 @@ def _read(tenant: Tenant) -> TenantSettings:
         tenant.audits_all,
         tenant.prompt_injection,
         tenant.outbound,
+        KeyUse.of(tenant.own_model_keys, tenant.settings).platform,
         tenant.config_version,
         tenant.updated_at,
     )

@@ -178,6 +178,7 @@ def read_tenant(item: Mapping[str, Any]) -> Tenant:
         default_agent_id=AgentId(default_agent_id) if default_agent_id else None,
         opening=item.get("opening", ""),
         limits=item.get("limits", {}),
+        own_model_keys=frozenset(item.get("model_keys", ())),
         deleted_at=_time(item, "deleted_at"),
         deleted_by=item.get("deleted_by", ""),
         erased_at=_time(item, "erased_at"),

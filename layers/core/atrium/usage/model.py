@@ -21,7 +21,8 @@ class LedgerEntry:
 
     `tool_calls` is the number of calls by tool. `admitted` contains the second in which each admission item counted the
     run, by scope id ("" for the tenant). `estimated` means that the provider did not report all tokens, or that the run
-    was interrupted and its reservation was recorded as an upper bound.
+    was interrupted and its reservation was recorded as an upper bound. `own_key` means that the run's last model was
+    called with the tenant's own API key, so the tenant pays the provider.
     """
 
     run_id: RunId
@@ -40,6 +41,7 @@ class LedgerEntry:
     admitted: Mapping[str, int] = field(default_factory=dict)
     new_session: bool = False
     estimated: bool = False
+    own_key: bool = False
 
     @property
     def total_tokens(self) -> int:
@@ -57,7 +59,9 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Amounts of usage that can be added. `requests` is the number of settled runs."""
+    """Amounts of usage that can be added. `requests` is the number of settled runs. `own_key_cost_nanos` is the part of
+    `cost_nanos` that was used with the tenant's own API keys.
+    """
 
     requests: int = 0
     input_tokens: int = 0
@@ -66,9 +70,10 @@ class Figures:
     cache_write_tokens: int = 0
     tool_calls: int = 0
     cost_nanos: int = 0
+    own_key_cost_nanos: int = 0
 
     @classmethod
-    def of_call(cls, tokens: Usage, tool_calls: int, cost_nanos: int) -> Self:
+    def of_call(cls, tokens: Usage, tool_calls: int, cost_nanos: int, *, own_key: bool = False) -> Self:
         return cls(
             1,
             tokens.input_tokens,
@@ -77,6 +82,7 @@ class Figures:
             tokens.cache_write_tokens,
             tool_calls,
             cost_nanos,
+            cost_nanos if own_key else 0,
         )
 
     def __add__(self, other: Self) -> "Figures":

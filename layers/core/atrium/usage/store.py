@@ -82,6 +82,7 @@ def encode_entry(entry: LedgerEntry) -> dict[str, Any]:
         "admitted": {scope_id or _TENANT: second for scope_id, second in entry.admitted.items()} or None,
         "new_session": entry.new_session or None,
         "estimated": entry.estimated or None,
+        "own_key": entry.own_key or None,
     }
 
 
@@ -106,4 +107,5 @@ def decode_entry(tenant_id: TenantId, item: Mapping[str, Any]) -> LedgerEntry:
         admitted={"" if name == _TENANT else name: second for name, second in item.get("admitted", {}).items()},
         new_session=bool(item.get("new_session")),
         estimated=bool(item.get("estimated")),
+        own_key=bool(item.get("own_key")),
     )

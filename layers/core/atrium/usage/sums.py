@@ -128,7 +128,7 @@ def day_of(entry: LedgerEntry) -> date:
 def contributions(entry: LedgerEntry) -> dict[SumKey, Figures]:
     """Return the usage that an entry adds to each aggregate. Aggregates by tool have no tokens and no cost."""
     day = day_of(entry)
-    whole = Figures.of_call(entry.tokens, sum(entry.tool_calls.values()), entry.cost_nanos)
+    whole = Figures.of_call(entry.tokens, sum(entry.tool_calls.values()), entry.cost_nanos, own_key=entry.own_key)
     values: dict[Group | None, str] = {
         "TOTAL": "",
         "MODEL": entry.model,

@@ -24,7 +24,7 @@ from atrium.kernel.errors import AtriumError, ProviderUnsupported
 from atrium.llm.answer import AnswerBroken
 from atrium.llm.anthropic.wire import message_params, read_event, system_blocks, tool_choice, tool_params
 from atrium.llm.catalogue import ModelInfo
-from atrium.llm.connection import CONNECT_SECONDS, ConnectionCancelled, make_http_client
+from atrium.llm.connection import CONNECT_SECONDS, ConnectionCancelled, make_http_client, shared_http_client
 from atrium.llm.failures import ProviderFailure, read_advice, read_retry_after, read_word
 from atrium.llm.model import ModelRequest
 from atrium.llm.retries import RetryPolicy
@@ -88,7 +88,7 @@ class DirectClient:
     def __init__(self, base_url: str, api_key: Callable[[], str]) -> None:
         self._base_url, self._api_key = base_url, api_key
         self._lock = threading.Lock()
-        self._http = make_http_client(anthropic.DefaultHttpxClient)
+        self._http = shared_http_client(anthropic.DefaultHttpxClient)
         self._client: Anthropic | None = None
 
     def __call__(self) -> Anthropic:
@@ -175,6 +175,13 @@ class AnthropicWire:
             timeout=timeout,
         )
         return answered.parse(to=RawEvents)
+
+    def list_models(self, timeout: httpx2.Timeout) -> None:
+        client = self.channel.client()
+        if not isinstance(client, Anthropic):
+            raise ProviderUnsupported(f"The provider {self.name} uses no API keys.")
+        with client.models.with_streaming_response.list(limit=1, timeout=timeout):
+            pass
 
     def reader(self) -> EventReader:
         return read_event

@@ -19,7 +19,7 @@ from openai._streaming import ServerSentEvent
 from atrium.kernel.errors import ProviderUnsupported
 from atrium.llm.answer import AnswerBroken
 from atrium.llm.catalogue import ModelInfo
-from atrium.llm.connection import ConnectionCancelled, make_http_client
+from atrium.llm.connection import ConnectionCancelled, shared_http_client
 from atrium.llm.failures import ProviderFailure, read_advice, read_retry_after, read_word
 from atrium.llm.model import ModelRequest
 from atrium.llm.openai.wire import DIALECTS, DONE, ChunkReader, StreamError, request_params
@@ -67,7 +67,7 @@ class KeyedClient:
     def __init__(self, base_url: str, api_key: Callable[[], str]) -> None:
         self._base_url, self._api_key = base_url, api_key
         self._lock = threading.Lock()
-        self._http = make_http_client(openai.DefaultHttpxClient)
+        self._http = shared_http_client(openai.DefaultHttpxClient)
         self._client: OpenAI | None = None
 
     def __call__(self) -> OpenAI:
@@ -170,6 +170,10 @@ class OpenAIWire:
             model=model.id, stream=True, stream_options={"include_usage": True}, timeout=timeout, **body
         )
         return answered.parse(to=RawChunks)
+
+    def list_models(self, timeout: httpx2.Timeout) -> None:
+        with self.channel.client().models.with_streaming_response.list(timeout=timeout):
+            pass
 
     def reader(self) -> EventReader:
         return ChunkReader()
