@@ -12,6 +12,8 @@ from atrium.llm.resilience import CircuitBreaker
 from atrium.storage import keys
 from atrium.storage.table import PlatformTable
 from atrium.storage.writes import EXISTS, Update
+from atrium.tenants.model_keys.model import Rejection
+from atrium.tenants.model_keys.store import ModelKeyStore
 from atrium.usage.model import Arrival, SumKey
 from atrium.usage.sums import SumStore, day_of
 
@@ -171,6 +173,17 @@ def test_a_rejection_is_recorded_once_until_the_key_is_set_again(api_env: ApiEnv
     assert api_env.tools_as().get("/v1/model-keys").json()["data"][0]["status"] == "valid"
     say(api_env.chat_as(), "[[status=403]]")
     assert api_env.tools_as().get("/v1/model-keys").json()["data"][0]["last_error"]["provider_status"] == 403
+
+
+def test_a_late_rejection_does_not_concern_a_new_key(api_env: ApiEnv) -> None:
+    put_key(api_env)
+    store = ModelKeyStore(api_env.tenant_env.table())
+    (old,) = store.list()
+    api_env.tools_as().delete("/v1/model-keys/anthropic")
+    api_env.tenant_env.clock.advance(1)
+    put_key(api_env, key=OTHER_KEY)
+    store.note_rejection(old, Rejection(401, MODELS["anthropic"], api_env.tenant_env.clock()))
+    assert [key.status for key in store.list()] == ["valid"]
 
 
 def test_a_rejected_key_has_no_fallback_model(api_env: ApiEnv) -> None:

@@ -50,6 +50,7 @@ class ModelKeyStore:
         """Record the first rejection of a key. Nothing happens if the key was changed, or the table does not answer."""
         values = {
             "version": key.version,
+            "updated": format_time(key.updated_at),
             "status": rejection.provider_status,
             "model": rejection.model,
             "at": format_time(rejection.at),
@@ -57,7 +58,7 @@ class ModelKeyStore:
         update = Update(
             keys.model_key(key.provider),
             "SET #rejected_status = :status, #rejected_model = :model, #rejected_at = :at",
-            "#version = :version AND attribute_not_exists(#rejected_at)",
+            "#version = :version AND #updated_at = :updated AND attribute_not_exists(#rejected_at)",
             values,
         )
         with suppress(ConditionFailed, Unavailable):
