@@ -7,7 +7,8 @@ ISSUER#<hash>          MARKER                 issuer and audience -> tenant and 
                                               gsi2 by tenant
 KEYS                   KEY#<key>              platform keys; FIRST: marker of the key that bootstrap created
 CONCURRENCY#<n>        SLOTS                  one shard of the platform limit: slots of its turns
-CIRCUIT#<model>        STATE                  circuit breaker of a model (chat, once in 10 s and container)
+CIRCUIT#<model>        STATE                  circuit breaker of a model (chat, once in 10 s and container);
+                                              `<ten>|<model>`: with the tenant's own API key
 SIGNING_KEYS           <kid>                  public keys · IDEMPOTENCY <hash>
 THROTTLE#<what>        <window>               login throttles (`throttle_keys`); MODULES <name>: health
 DRIFT                  ROUND                  progress of the day's comparison of counters
@@ -26,9 +27,9 @@ def platform_concurrency(item: int) -> Key:
     return Key(f"CONCURRENCY#{item}", "SLOTS")
 
 
-def circuit(model_id: str) -> Key:
-    """Return the key of a model's circuit breaker."""
-    return Key(_join("CIRCUIT", model_id), "STATE")
+def circuit(name: str) -> Key:
+    """Return the key of a circuit breaker. The item expires one day after its last change."""
+    return Key(_join("CIRCUIT", name), "STATE")
 
 
 def registered_tenant(tenant_id: TenantId) -> Key:
