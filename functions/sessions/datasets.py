@@ -45,8 +45,8 @@ class DatasetBody(StrictModel):
     """What the data set contains, for people and models, at most 1,000 characters. Null or absent: no description."""
     format: DatasetFormat
     """Format of `content`: `csv` (comma-separated, with a header) or `jsonl` (one JSON object per line)."""
-    content: Annotated[str, Field(min_length=1, max_length=1_048_576)]
-    """The rows, at most 50,000, with at most 100 columns. The whole request has at most 1 MiB."""
+    content: Annotated[str, Field(min_length=1, max_length=1_000_000)]
+    """The rows, at most 50,000, with at most 100 columns. At most 1,000,000 characters."""
     readers: Annotated[list[Reader], Field(max_length=READERS_MAX)] = Field(default_factory=list)
     """Who may read the data set besides administrators: at most 50 of `role:{name}`, `user:{id}`, `key:{id}` and
     `client:{id}`. Default: empty, which means everyone in the tenant.

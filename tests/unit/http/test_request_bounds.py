@@ -13,8 +13,8 @@ LONG: dict[str, tuple[Any, ...]] = {
     "float": (1e300,),
     "decimal": ("0." + "0" * 1_000 + "1", "1." + "1" * 1_000, "9" * 1_000, "1e1000"),
 }
-# An image or a file may have up to 1 000 000 characters.
-LARGE = (".source.data", "/v1/files body.content", "/v1/files body.content_base64")
+# An image, a file or a data set may have up to 1 000 000 characters.
+LARGE = (".source.data", "/v1/files body.content", "/v1/files body.content_base64", "/v1/datasets body.content")
 OWN_BOUNDS = {"_check_free_json", "_read"}  # validators of free JSON and of the names of limits
 
 

@@ -25,8 +25,8 @@ def read_texts() -> dict[str, SchemaValidator]:
 
 
 TEXTS = read_texts()
-IDENTIFIERS = {"POST /v1/tools body.name", "PATCH /v1/tools/{tool_id} body.name"}
-"""Names that consist of ASCII letters, digits, `_` and `-`, because they are sent to models."""
+IDENTIFIERS = {"POST /v1/tools body.name", "PATCH /v1/tools/{tool_id} body.name", "POST /v1/datasets body.name"}
+"""Names that consist of ASCII letters, digits, `_` and `-`, because they are sent to models, or used in SQL."""
 NAMES = {name: found for name, found in TEXTS.items() if name.rpartition(".")[2] in LINES and name not in IDENTIFIERS}
 EMAILS = {name: found for name, found in TEXTS.items() if name.rpartition(".")[2] == "email"}
 
