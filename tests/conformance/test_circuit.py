@@ -10,8 +10,9 @@ from multiprocessing import get_context
 from atrium.kernel.clock import read_clock
 from atrium.kernel.errors import AtriumError, CircuitOpen
 from atrium.llm.anthropic.provider import AnthropicProvider, direct_channel
+from atrium.llm.circuit import OPEN_SECONDS, OUTAGES_MAX, TRIALS_MAX
 from atrium.llm.model import ModelMessage, ModelRequest, Text
-from atrium.llm.resilience import OPEN_SECONDS, OUTAGES_MAX, TRIALS_MAX, CircuitBreaker, ResilientProvider
+from atrium.llm.resilience import CircuitBreaker, ResilientProvider
 from atrium.storage.table import PhysicalTable, PlatformTable
 
 from infra.local.model_server import running

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from atrium.llm.resilience import OUTAGES_MAX
+from atrium.llm.circuit import OUTAGES_MAX
 
 from tests.builders.api_env import ADMIN, OWN, ApiEnv, assert_problem, read_events, say, stream
 from tests.builders.gateway import tenant_fields

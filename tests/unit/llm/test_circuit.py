@@ -4,16 +4,8 @@ from typing import Any
 
 import pytest
 from atrium.kernel.errors import CircuitOpen
-from atrium.llm.resilience import (
-    OPEN_SECONDS,
-    OUTAGES_MAX,
-    OUTAGES_SECONDS,
-    REMEMBERED_SECONDS,
-    SUCCESSES_NEEDED,
-    TRIALS_MAX,
-    CircuitBreaker,
-    CircuitState,
-)
+from atrium.llm.circuit import OPEN_SECONDS, OUTAGES_MAX, OUTAGES_SECONDS, SUCCESSES_NEEDED, TRIALS_MAX, CircuitState
+from atrium.llm.resilience import REMEMBERED_SECONDS, CircuitBreaker
 from atrium.storage.table import PhysicalTable, PlatformTable
 from hypothesis import given
 from hypothesis import strategies as st

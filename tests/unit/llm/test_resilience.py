@@ -6,19 +6,11 @@ from typing import Any
 import pytest
 from atrium.kernel.errors import AtriumError, CircuitOpen, ModelFailed, ModelTimeout
 from atrium.llm.catalogue import MODELS, ModelInfo
+from atrium.llm.circuit import OPEN_SECONDS, OUTAGES_MAX, SUCCESSES_NEEDED, TRIALS_MAX
 from atrium.llm.content import IMAGE_OMITTED
 from atrium.llm.failures import ProviderFailure
 from atrium.llm.model import Completed, ModelMessage, ModelRequest, Text, Thinking
-from atrium.llm.resilience import (
-    OPEN_SECONDS,
-    OUTAGES_MAX,
-    REMEMBERED_SECONDS,
-    SUCCESSES_NEEDED,
-    TRIALS_MAX,
-    CircuitBreaker,
-    ModelLatencies,
-    ResilientProvider,
-)
+from atrium.llm.resilience import REMEMBERED_SECONDS, CircuitBreaker, ModelLatencies, ResilientProvider
 from atrium.storage.table import PhysicalTable, PlatformTable
 
 from tests.builders.images import image

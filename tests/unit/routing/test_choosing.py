@@ -8,7 +8,8 @@ import pytest
 from atrium.kernel.errors import CircuitOpen, ModelNotAllowed
 from atrium.kernel.ids import RoutingRuleId
 from atrium.llm.catalogue import MODELS, ModelInfo, find_model
-from atrium.llm.resilience import OPEN_SECONDS, OUTAGES_MAX, CircuitBreaker, ResilientProvider
+from atrium.llm.circuit import OPEN_SECONDS, OUTAGES_MAX
+from atrium.llm.resilience import CircuitBreaker, ResilientProvider
 from atrium.routing.choosing import ModelRouter, Route, draw, weigh
 from atrium.routing.matching import RoutedMessage, order_rules
 from atrium.routing.model import RoutingConditions, RoutingRule, WeightedModel
