@@ -16,7 +16,7 @@ SERVICES = frozenset(
     {"apigatewaymanagementapi", "bedrock-runtime", "dynamodb", "events", "kms", "s3", "secretsmanager", "sqs", "sts"}
 )
 # Large generated packages of which only bytecode is included. Tracebacks show line numbers without the source lines.
-SOURCELESS = ("anthropic", "openai")
+SOURCELESS = ("anthropic", "openai", "sqlglot")
 # Includes cffi's compiler, because extensions that use cffi need only its backend.
 USELESS = (
     "bin",
