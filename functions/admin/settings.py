@@ -45,7 +45,7 @@ class SettingsPatch(StrictModel):
     """Hosts that the tools of the tenant's agents may call. Absent lists are not changed."""
     platform_model_key: bool = True
     """Whether the platform's API keys may be used for models of providers for which the tenant has no key of its own.
-    If false, these models are refused. Default true.
+    If false, calls of these models are rejected with `MODEL_KEY_REQUIRED`. Default true.
     """
 
 

@@ -89,8 +89,8 @@ def list_models(tenant: TenantDep, runtime: RuntimeDep) -> ModelList:
     """List the models that the caller may use.
 
     The plan of the tenant includes them by size, the tenant's policies allow the caller to use `model:{id}`, and the
-    tenant or the platform has an API key for their provider. A credential without the scope `chat` or `jobs:write` may
-    use none, unless a policy of the tenant allows it.
+    tenant or the platform has an API key for their provider. A credential without the scope `chat` or `jobs:write` gets
+    an empty list, unless a policy of the tenant allows it to use models.
     """
     guard, now = open_guard(runtime, tenant), runtime.clock()
     included = [model for model in MODELS.values() if model.size in PLANS[tenant.plan].models]

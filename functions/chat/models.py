@@ -181,9 +181,9 @@ class RunAnswer(StrictModel):
     agent_id: str
     """Id of the run's agent."""
     provider: str
-    """Model provider."""
+    """Provider of `model`."""
     model: str
-    """Model id."""
+    """Id of the model: the chosen one, and after the end of the run the one that answered."""
     routing: RoutingField = None
     """Why the model was chosen. Absent if the agent or the request has a fixed model."""
     stop_reason: StopReason | None

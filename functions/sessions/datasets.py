@@ -40,13 +40,17 @@ class DatasetBody(StrictModel):
     """A data set to create. Its columns and their types are inferred from the content."""
 
     name: Annotated[str, Field(pattern=_NAME)]
-    """Unique name of the data set in the tenant, and name of its table: 1 to 63 lower-case letters, digits and `_`."""
+    """Unique name of the data set in the tenant, and name of its table: 1 to 63 lower-case letters, digits and `_`,
+    beginning with a letter and not with `sqlite_`.
+    """
     description: OrNone[Annotated[str, Field(max_length=1_000)]] = None
     """What the data set contains, for people and models, at most 1,000 characters. Null or absent: no description."""
     format: DatasetFormat
     """Format of `content`: `csv` (comma-separated, with a header) or `jsonl` (one JSON object per line)."""
     content: Annotated[str, Field(min_length=1, max_length=1_000_000)]
-    """The rows, at most 50,000, with at most 100 columns. At most 1,000,000 characters."""
+    """The rows, at most 50,000, with at most 100 columns. At most 1,000,000 characters, and 1 MiB
+    for the whole request including JSON escapes.
+    """
     readers: Annotated[list[Reader], Field(max_length=READERS_MAX)] = Field(default_factory=list)
     """Who may read the data set besides administrators: at most 50 of `role:{name}`, `user:{id}`, `key:{id}` and
     `client:{id}`. Default: empty, which means everyone in the tenant.

@@ -57,8 +57,8 @@ class FileBody(StrictModel):
     """Media type, at most 100 characters. Null or absent: `text/plain` for `content`, else `application/octet-stream`.
     """
     expected_sha256: Annotated[str, Field(max_length=64, pattern=_SHA256)] | None = None
-    """`sha256` of the file to replace, or `none` if no file may exist at the path. Otherwise the call returns 409.
-    Null or absent: not checked.
+    """`sha256` of the file to replace, or `none` if no file may exist at the path. If the path has another file, or no
+    file, the call returns 409. Null or absent: not checked.
     """
 
     @model_validator(mode="after")

@@ -104,8 +104,9 @@ def set_model_key(provider: ProviderPath, body: ModelKeyBody, tenant: TenantDep,
 def delete_model_key(provider: ProviderPath, tenant: TenantDep, runtime: RuntimeDep) -> None:
     """Delete a model key.
 
-    From the next turn on, the provider's models use the platform's key, or are refused if the setting
-    `platform_model_key` is false. Returns 404 if the tenant has no key for the provider.
+    From the next turn on, the provider's models use the platform's key, or their calls are rejected with
+    `MODEL_KEY_REQUIRED` if the setting `platform_model_key` is false. Returns 404 if the tenant has no key for the
+    provider.
     """
     _service(runtime, tenant).delete(provider)
 

@@ -72,7 +72,7 @@ class ToolBody(StrictModel):
     """
     effect: EffectClass
     """Effect of a repeated call: `pure` (none), `idempotent` (the same effect once) or `effectful` (again)."""
-    permission: ToolPermission = "read"
+    permission: ToolPermission = Field(default_factory=lambda: "read")
     """Permission that a call needs. Default: `read` if the effect is `pure`, otherwise `write`."""
     timeout_seconds: Timeout = TIMEOUT_SECONDS_DEFAULT
     """Maximum duration of a call in seconds, 1 to 20. Default 10."""

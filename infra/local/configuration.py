@@ -57,7 +57,9 @@ class Configuration:
     @property
     def scripted_vendors(self) -> tuple[str, ...]:
         """Return the vendors without a configured URL or key. The scripted model server replaces them."""
-        return tuple(each for each in MODEL_VENDORS if not {each} & {*self.model_base_urls, *self.model_api_keys})
+        return tuple(
+            each for each in MODEL_VENDORS if each not in self.model_base_urls and each not in self.model_api_keys
+        )
 
 
 def _read_port(text: str) -> int:

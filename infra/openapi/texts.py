@@ -25,7 +25,7 @@ TAGS = {
     "sessions": "Conversations and their messages.",
     "files": "Files of the tenant, which its programs and the tools of its agents share.",
     "agents": "Agents: model, prompt, tools and limits.",
-    "tools": "Tools: the built-in tools, and HTTP tools of the tenant.",
+    "tools": "Built-in tools, and the tenant's HTTP tools.",
     "routing": "Routing rules, which choose the model of a turn whose model is `auto`.",
     "model keys": "The tenant's own API keys for model providers.",
     "data sets": "Uploaded tables, and read-only SQL queries over them.",

@@ -179,7 +179,7 @@ def describe_model(model_id: str) -> JsonObject:
 
 
 def list_chat_models() -> JsonObject:
-    """Return the list of models of OpenAI's API. It is empty, because a caller may use any model id."""
+    """Return the list of models of OpenAI's API. It is empty: the platform uses this list only to check an API key."""
     return {"object": "list", "data": []}
 
 

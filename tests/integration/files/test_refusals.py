@@ -95,7 +95,7 @@ def test_422_for_invalid_fields(api_env: ApiEnv) -> None:
         for given in PATHS:
             assert_problem(client.request(method, path, params={"path": given}), 422, "VALIDATION_FAILED")
         assert_problem(client.request(method, path), 422, "VALIDATION_FAILED")
-    for query in ({"prefix": "x" * 513}, {"limit": "0"}, {"page": "2"}):
+    for query in ({"prefix": "x" * 513}, {"prefix": "\U0001f600" * 300}, {"limit": "0"}, {"page": "2"}):
         assert_problem(client.get("/v1/files", params=query), 422, "VALIDATION_FAILED")
     assert api_env.tenant_env.items("FILES") == []
 

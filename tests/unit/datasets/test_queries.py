@@ -100,8 +100,8 @@ def test_the_parser_refuses(sql: str, message: str) -> None:
         ("VACUUM INTO 'copy.db'", "not read-only"),
         ("SAVEPOINT s", "not read-only"),
         ("SELECT 1; SELECT 2", "one statement"),
-        ("SELECT * FROM sqlite_schema", "`sqlite_master` must not be read"),
-        ("SELECT 1 IN sqlite_schema", "`sqlite_master` must not be read"),
+        ("SELECT * FROM sqlite_schema", "`sqlite_master` cannot be read"),
+        ("SELECT 1 IN sqlite_schema", "`sqlite_master` cannot be read"),
         ("SELECT * FROM pragma_database_list", "not read-only"),
         ("SELECT load_extension('x')", "function `load_extension` is not allowed; the functions are abs, avg"),
         ("SELECT fts3_tokenizer('simple')", "function `fts3_tokenizer`"),
@@ -122,7 +122,7 @@ def test_the_parser_refuses(sql: str, message: str) -> None:
          f"'{'a' * 400}', 'a', '{'a' * 400}') AS x))", "too long"),
         ("SELECT " + "+".join("1" * 200), "SQLite: "),
         (" UNION ALL ".join(["SELECT 1"] * 30), "SQLite: "),
-        (f"SELECT replace('{'x' * 200}', 'x', a.label) AS x FROM lines a, lines b ORDER BY x, b.id", "too much memory"),
+        (f"SELECT replace('{'x' * 200}', 'x', a.label) AS x FROM lines a, lines b ORDER BY x, b.id", "128 MB"),
     ],
 )  # fmt: skip
 def test_the_process_refuses(sql: str, message: str) -> None:
@@ -139,7 +139,8 @@ def test_a_result_is_bounded_by_rows_and_bytes() -> None:
     assert found.truncated
     assert found.rows == [[number] for number in range(len(found.rows))]
     assert 10 < len(found.rows) < 30
-    assert query("SELECT replace('aaaa', 'a', label) FROM lines", bytes_max=10).rows == []
+    with pytest.raises(ValidationFailed, match="a row of the result has more than 10 bytes"):
+        query("SELECT replace('aaaa', 'a', label) FROM lines", bytes_max=10)
 
 
 def test_a_query_ends_after_its_cpu_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +150,7 @@ def test_a_query_ends_after_its_cpu_time(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_process_is_killed_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox, "SECONDS_MAX", 0.3)
-    with pytest.raises(ValidationFailed, match="too much time"):
+    with pytest.raises(ValidationFailed, match="took longer than"):
         query(EXPLODING)
 
 

@@ -12,7 +12,7 @@ from anthropic import DefaultHttpxClient
 from atrium.kernel.errors import ModelFailed, ProviderUnsupported, Unavailable, ValidationFailed
 from atrium.llm.anthropic.provider import API_URL, DirectClient
 from atrium.llm.catalogue import MODELS, ModelInfo
-from atrium.llm.connection import shared_http_client
+from atrium.llm.connection import make_http_client, shared_http_client
 from atrium.llm.model import Completed, ModelProvider, Text, TextDelta, Usage
 from atrium.llm.openai.provider import API_URLS
 from atrium.llm.registry import FACTORIES, Providers
@@ -73,6 +73,18 @@ def test_bedrock_has_no_keys_to_check() -> None:
 
 def test_adapters_of_different_keys_share_one_http_client() -> None:
     assert shared_http_client(DefaultHttpxClient) is shared_http_client(DefaultHttpxClient)
+
+
+def test_the_shared_client_keeps_no_cookies() -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request.headers.get("cookie"))
+        return httpx2.Response(200, headers={"set-cookie": "session=of-one-tenant"})
+
+    seen: list[str | None] = []
+    client = make_http_client(httpx2.Client, httpx2.MockTransport(answer))
+    for _ in range(2):
+        client.get("https://api.example/")
+    assert seen == [None, None]
 
 
 def test_rejects_a_vendor_without_provider() -> None:

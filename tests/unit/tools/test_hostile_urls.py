@@ -208,7 +208,7 @@ def test_a_name_that_is_rebound_is_not_resolved_again(hostile: Hostile, tool: st
     [
         *(f"http://{host}:{PORT}/" for host in HOSTS.values() if not host.startswith(("127", "2130", "0"))),
         "http://public.example:22/", "file:///etc/passwd", "gopher://site.example/", "http://user:planted@site.example/",
-        "/again",
+        "http://[::bad", "/again",
     ],
 )  # fmt: skip
 def test_a_redirect_to_a_hostile_url_is_refused(hostile: Hostile, tool: str, location: str) -> None:

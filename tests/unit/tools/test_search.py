@@ -138,7 +138,7 @@ def test_a_failure_is_one_call_and_its_text_is_not_shown(tenant_env: TenantEnv, 
     answer = say(status, b"planted-key echoed", location="http://a.example/elsewhere")
     with Site([answer, answer]).open() as site:
         context = context_with(tenant_env, port=site.port)
-        with pytest.raises(ToolRetry, match=text) as failure:
+        with pytest.raises((ToolRetry, ToolRefusal), match=text) as failure:
             WEB_SEARCH.call({"query": "tea"}, context)
     assert len(site.seen) == 1
     assert "planted" not in str(failure.value)
@@ -149,14 +149,14 @@ def test_a_provider_without_an_answer_is_an_error(tenant_env: TenantEnv) -> None
         search(tenant_env, lambda line, _: line.close())
 
 
-def test_without_a_key_the_operator_is_told(tenant_env: TenantEnv) -> None:
+def test_without_a_key_the_model_is_told(tenant_env: TenantEnv) -> None:
     def no_key() -> str:
         raise Unavailable(internal="the search secret has no value")
 
     context_with(tenant_env)
     tenant_env.web_search = WebSearch(PROVIDERS["brave"], no_key)
     context = tool_context(tenant_env.clock, services=tenant_env.services(context_of()))
-    with pytest.raises(ToolRefusal, match="An operator must set it"):
+    with pytest.raises(ToolRetry, match="cannot be read at the moment"):
         WEB_SEARCH.call({"query": "tea"}, context)
 
 

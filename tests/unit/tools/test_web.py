@@ -2,9 +2,10 @@
 
 import pytest
 from atrium.egress.client import EgressClient
+from atrium.egress.exchange import OutboundResponse
 from atrium.tools.html import read_html
 from atrium.tools.model import ToolContext, ToolRefusal, ToolRetry
-from atrium.tools.web import BYTES_MAX, WEB_FETCH
+from atrium.tools.web import BYTES_MAX, WEB_FETCH, read_page
 
 from tests.builders.loops import tool_context
 from tests.builders.tenant_env import TenantEnv, context_of
@@ -76,6 +77,23 @@ def test_needs_the_platform() -> None:
 )
 def test_any_page_is_read_in_linear_time(html: str) -> None:
     read_html(html * (1_000_000 // len(html)))
+
+
+@pytest.mark.parametrize("html", ["<" + "a" * 1_000_000, "<" + "a" * 500_000 + " b" * 250_000, "<!" + "a" * 1_000_000])
+def test_one_long_tag_is_read_in_linear_time(html: str) -> None:
+    read_html(html)
+
+
+def test_a_character_reference_with_many_digits_is_no_character() -> None:
+    assert read_html(f"a&#{'9' * 5_000};b") == "a\ufffdb"
+
+
+@pytest.mark.parametrize("charset", ["punycode", "idna", "undefined", "hex", "unicode_escape", "x-unknown"])
+def test_other_charsets_are_read_as_utf_8(charset: str) -> None:
+    answer = OutboundResponse(
+        200, {"content-type": f"text/plain; charset={charset}"}, "Grüße".encode(), "https://a.example/"
+    )
+    assert read_page(answer) == "Grüße"
 
 
 def test_unclosed_parts_are_not_shown() -> None:

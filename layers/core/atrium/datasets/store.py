@@ -5,12 +5,13 @@ leaves a blob that nothing refers to; it is erased with the tenant.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from atrium.datasets.model import DATASETS_MAX, Column, Dataset
 from atrium.kernel.clock import format_time, parse_time
-from atrium.kernel.errors import Conflict, CountExceeded, NotFound
+from atrium.kernel.errors import Conflict, CountExceeded, NotFound, Unavailable
 from atrium.kernel.ids import DatasetId
 from atrium.kernel.pagination import Page, PageRequest, read_all
 from atrium.storage import keys
@@ -34,7 +35,8 @@ class DatasetStore:
         try:
             self.table.transact([own, counting("datasets", DATASETS_MAX), record])
         except TransactionRefused as error:
-            self.blobs.delete(_reference(dataset))
+            with suppress(Unavailable):
+                self.blobs.delete(_reference(dataset))
             if 0 in error.failed:
                 raise Conflict("Another data set of the tenant has this name. Choose another name.") from error
             raise CountExceeded(
@@ -48,7 +50,8 @@ class DatasetStore:
             self.table.transact([own, discounting("datasets"), record])
         except TransactionRefused as error:
             raise NotFound("Data set not found.") from error
-        self.blobs.delete(_reference(dataset))
+        with suppress(Unavailable):  # the data set no longer exists; its blob is erased with the tenant
+            self.blobs.delete(_reference(dataset))
 
     def list(self, page: PageRequest) -> Page[Dataset]:
         """List the tenant's data sets by name."""

@@ -62,7 +62,7 @@ _STEPS = 20_000
 """SQLite's steps between two checks of the CPU time: about a millisecond."""
 _FAULTS = {
     sqlite3.SQLITE_INTERRUPT: f"the query needs more than {CPU_SECONDS_MAX} s; use fewer rows or simpler joins",
-    sqlite3.SQLITE_NOMEM: "the query needs too much memory; use fewer rows or simpler joins",
+    sqlite3.SQLITE_NOMEM: "the query needs more than 128 MB of memory; use fewer rows or simpler joins",
     sqlite3.SQLITE_TOOBIG: "the query or a value in it is too long; a value has at most 1,000,000 bytes",
 }
 
@@ -92,7 +92,7 @@ def _describe(action: int, first: str | None, second: str | None) -> str:
         case sqlite3.SQLITE_RECURSIVE:
             return "recursive queries are not allowed; a query of WITH must not use itself"
         case sqlite3.SQLITE_READ:
-            return f"the table `{first}` must not be read"
+            return f"the table `{first}` cannot be read; only data sets and subqueries can"
         case _:
             return "the statement is not read-only; only one SELECT statement is allowed"
 
@@ -123,6 +123,8 @@ def read_rows(cursor: sqlite3.Cursor, bytes_max: int) -> dict[str, Any]:
     for found in cursor:
         row = [_plain(value) for value in found]
         left -= len(json.dumps(row, ensure_ascii=False).encode()) + 1
+        if left < 0 and not rows:
+            return {"fault": f"a row of the result has more than {bytes_max} bytes; select fewer or shorter columns"}
         if len(rows) == ROWS_MAX or left < 0:
             return {"columns": columns, "rows": rows, "truncated": True}
         rows.append(row)
@@ -154,7 +156,8 @@ def run(sql: str, images: Mapping[str, bytes], bytes_max: int) -> dict[str, Any]
 def limit_process() -> None:
     """Set the limits of the operating system: memory, CPU time, no further files, no file content, no processes."""
     for limit, most in _LIMITS.items():
-        resource.setrlimit(limit, (most, most))
+        # The hard limit of the CPU time is higher, because the kernel checks it first and then kills without a reason.
+        resource.setrlimit(limit, (most, most + 1 if limit == resource.RLIMIT_CPU else most))
 
 
 def main() -> None:

@@ -91,7 +91,11 @@ def read_url(url: str, rules: Rules) -> Destination:
 
 def read_redirect(here: Destination, location: str, rules: Rules) -> Destination:
     """Resolve and check a redirect target; raise `OutboundRefused` for a redirect from https to http."""
-    there = read_url(urljoin(here.url, location), rules)
+    try:
+        url = urljoin(here.url, location)
+    except ValueError as error:
+        raise OutboundRefused("url", "the redirect's URL is malformed") from error
+    there = read_url(url, rules)
     if here.scheme == "https" and there.scheme != "https":
         raise OutboundRefused("redirect", "a redirect from https to http is not allowed")
     return there

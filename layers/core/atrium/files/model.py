@@ -45,8 +45,11 @@ def read_path(text: str) -> FilePath:
 
 
 def read_prefix(text: str) -> str:
-    """Return a prefix of paths in normalised form. A prefix may end within a segment."""
-    return unicodedata.normalize("NFC", text).removeprefix("/")
+    """Return a prefix of paths in normalised form. It may end within a segment. Raise `ValueError` if too long."""
+    prefix = unicodedata.normalize("NFC", text).removeprefix("/")
+    if len(prefix.encode(errors="replace")) > PATH_BYTES_MAX:
+        raise ValueError(f"must have at most {PATH_BYTES_MAX} bytes in UTF-8")
+    return prefix
 
 
 PathField = Annotated[FilePath, AfterValidator(read_path), Field(min_length=1, max_length=PATH_CHARACTERS_MAX)]

@@ -120,4 +120,7 @@ def _check(file: File | None, expected: str | None) -> None:
     """Raise `Conflict` unless the content of a file is the expected content."""
     if expected is not None and expected != (file.sha256 if file else ABSENT):
         found = f"has the SHA-256 {file.sha256}" if file else "does not exist"
-        raise Conflict(f"The file {found}, which is not `expected_sha256`. Read the file and repeat the change.")
+        raise Conflict(
+            f"`expected_sha256` does not match: the file {found}. Read the file, and send its `sha256`, or `{ABSENT}` "
+            "for a new file."
+        )

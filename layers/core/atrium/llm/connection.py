@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import cache
+from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -123,15 +124,18 @@ def make_http_client(
 
     Connections are not reused. A connection that was idle while the function was frozen would fail the next call, and a
     reused connection does not report its socket to the trace. A new connection costs two round trips. Redirects are not
-    followed, because they could send the key to another host.
+    followed, because they could send the key to another host. Cookies are not kept, because calls with the API keys of
+    different tenants share the client.
     """
     options: dict[str, Any] = {} if transport is None else {"transport": transport}
-    return kind(
+    client = kind(
         limits=httpx2.Limits(max_connections=1_000, max_keepalive_connections=0),
         event_hooks={"request": [_attach_connection], "response": [_truncate_error]},
         follow_redirects=False,
         **options,
     )
+    client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
+    return client
 
 
 @cache

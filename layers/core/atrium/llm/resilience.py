@@ -169,6 +169,11 @@ class CircuitBreaker:
             self._known[model_id] = state
 
 
+def circuit_name(model_id: str, tenant_id: str = "") -> str:
+    """Return the name of a model's circuit: that of the platform's key, or that of a tenant's own key."""
+    return f"{tenant_id}|{model_id}" if tenant_id else model_id
+
+
 @dataclass(frozen=True, slots=True)
 class ModelCall:
     """One call of one model, with the provider's retries. `error` is the code of its failure.

@@ -1,5 +1,6 @@
 """Makes outbound calls for a tenant within the tenant's setting `outbound`, and audits refusals."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,7 @@ from atrium.kernel.texts import clean
 from atrium.policy.guard import PolicyGuard
 from atrium.tenants.store import TenantStore
 
+_CREDENTIALS = re.compile(r"//[^/]*@")
 _URL_SHOWN = 200
 
 
@@ -27,13 +29,13 @@ class OutboundGuard:
         """Send a request and follow redirects; raise `OutboundRefused` or `OutboundFailed`.
 
         Reads the tenant's setting, so that a change applies to the next call. A refusal is audited once per minute and
-        container. `source` is `tool:{name}`. The query of the URL is not recorded, because it may contain secrets.
+        container. `source` is `tool:{name}`. Query, fragment and credentials of the URL are not recorded.
         """
         rules = self._read_rules()
         try:
             return replace(self.egress, rules=rules).send(request)
         except OutboundRefused as refusal:
-            url = clean(request.url.partition("?")[0], _URL_SHOWN)
+            url = clean(_CREDENTIALS.sub("//", request.url.partition("?")[0].partition("#")[0]), _URL_SHOWN)
             details = {"source": source, "url": url, "reason": refusal.reason}
             self.guard.record_once("outbound.refuse", details, session_id, end_user)
             raise
@@ -45,7 +47,7 @@ class OutboundGuard:
 
     def _read_rules(self) -> Rules:
         tenant = TenantStore(self.guard.table).get()
-        if tenant is None:
+        if tenant is None or not tenant.is_visible:
             raise OutboundRefused("host", "the tenant does not exist")
         return replace(self.egress.rules, hosts=tenant.outbound)
 

@@ -12,8 +12,8 @@ first the tenant's rules, oldest first, then the shipped rules. The first rule w
 usable model decides. A model is usable if the caller may use it, this deployment serves it, and its circuit is closed.
 
 The weight of a model is the weight in the rule, or else 1000 / latency in ms. One usable model is drawn by weight; the
-other models of the rule are its fallbacks. In a session, every turn makes the same draw, so that the provider's prompt
-cache stays useful while rule and weights stay the same.
+other models of the rule are its fallbacks. From the second turn of a session on, every turn makes the same draw, so
+that the provider's prompt cache stays useful while rule and weights stay the same.
 
     Rule("proofs", priority=20, when={"complexity": "high"}, models=[opus (weight 3), sonnet (weight 1)])
     a hard question of a new session -> opus with 75 %, and then sonnet as its fallback

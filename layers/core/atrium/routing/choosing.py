@@ -7,7 +7,7 @@ from statistics import median
 
 from atrium.kernel.errors import CircuitOpen, ModelNotAllowed
 from atrium.llm.catalogue import ModelInfo
-from atrium.llm.resilience import FALLBACKS_MAX, ResilientProvider
+from atrium.llm.resilience import FALLBACKS_MAX, ResilientProvider, circuit_name
 from atrium.routing.matching import RoutedMessage, explain_match
 from atrium.routing.model import RoutingRule, WeightedModel
 
@@ -48,7 +48,7 @@ class ModelRouter:
                 continue
             known = {each.model: find_allowed(each.model) for each in rule.models}
             usable = {name: model for name, model in known.items() if model and self._is_served(model, message)}
-            wait = {name: self.models.breaker.wait_seconds(name) for name in usable}
+            wait = {name: self._wait_seconds(model, message) for name, model in usable.items()}
             weights = weigh(rule.models, wait, self.models.latencies.averages)
             if any(weights.values()):
                 order = draw(weights, Random(message.session_id))  # noqa: S311 - the draw is not a secret
@@ -63,6 +63,10 @@ class ModelRouter:
             "No routing rule has a model for this message that the plan and the policies allow and the deployment "
             "serves. Add a rule with such a model, or send `model`."
         )
+
+    def _wait_seconds(self, model: ModelInfo, message: RoutedMessage) -> int:
+        own = message.tenant_id if model.vendor in message.own_keys else ""
+        return self.models.breaker.wait_seconds(circuit_name(model.id, own))
 
     def _is_served(self, model: ModelInfo, message: RoutedMessage) -> bool:
         return model.vendor in message.own_keys or self.serves(model)

@@ -27,6 +27,7 @@ class RoutedMessage:
     at: datetime
     count_prompt_tokens: Callable[[], int] = field(compare=False)
     session_id: str | None = None
+    tenant_id: str = ""
     own_keys: frozenset[str] = frozenset()
 
     @cached_property

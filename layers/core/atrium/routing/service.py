@@ -107,7 +107,7 @@ class TurnRouter:
         find_allowed: Callable[[str], ModelInfo | None],
     ) -> Route:
         """Return the route of a message by the rules of the tenant at a `config_version`. See `ModelRouter.choose`."""
-        message = RoutedMessage(text, plan, self.clock(), count_prompt_tokens, session_id, own_keys)
+        message = RoutedMessage(text, plan, self.clock(), count_prompt_tokens, session_id, table.tenant_id, own_keys)
         return self.models.choose(self.rules.read(table, version), message, find_allowed)
 
 

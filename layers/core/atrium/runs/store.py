@@ -117,13 +117,16 @@ class RunStore:
         return True
 
     def resume(self, run: Run, reservation: Reservation, after: int) -> None:
-        """Store the new reservation of a run that was taken over, and the number of its last stored event.
+        """Store the new reservation and the keys of a run that was taken over, and the number of its last stored event.
 
         Raises `LeaseLost` if the run no longer belongs to this worker.
         """
-        values = {"reservation": reservation.to_item(), "spend": spend_attribute(run.spend)}
+        values: dict[str, Any] = {"reservation": reservation.to_item(), "spend": spend_attribute(run.spend)}
         values |= {"ends": {**run.resumed_after, str(self.epoch): after}}
         expression = "SET #reservation = :reservation, #spend = :spend, #resumed_after = :ends"
+        if run.own_keys:
+            values["keys"] = run.own_keys
+        expression += ", #own_keys = :keys" if run.own_keys else " REMOVE #own_keys"
         self._write_own(run.id, expression, values)
 
     def is_cancelled(self, run_id: RunId) -> bool:

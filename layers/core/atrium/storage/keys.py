@@ -151,8 +151,7 @@ def tool_id(some_id: ToolId) -> Key:
 
 
 def dataset(name: str) -> Key:
-    _join(name)
-    return Key("", f"{DATASETS}{name}")
+    return Key("", _join("DATASET", name))
 
 
 def routing_rule(rule_id: RoutingRuleId) -> Key:

@@ -22,6 +22,7 @@ _FAILURES: Mapping[int, str] = {
     401: _KEY, 402: _USED_UP, 403: _KEY, 432: _USED_UP, 433: _USED_UP,
     429: "The search provider receives too many requests. Wait a minute before the next search.",
 }  # fmt: skip
+_PERMANENT = frozenset({401, 402, 403, 432, 433})
 _NOT_ACCEPTED = (
     "The search provider did not accept the search (status {}). Use a shorter query. If this fails too, an operator "
     "must check the platform's key."
@@ -40,10 +41,10 @@ def _search(
     try:
         request = services.web_search.make_request(query, count)
     except Unavailable as error:
-        raise ToolRefusal("The key of the search provider cannot be read. An operator must set it.") from error
+        raise ToolRetry("The key of the search provider cannot be read at the moment. Try again later.") from error
     answer = context.send(request, NAME)
     if answer.status != 200:
-        raise ToolRetry(_explain(answer.status))
+        raise (ToolRefusal if answer.status in _PERMANENT else ToolRetry)(_explain(answer.status))
     try:
         found = services.web_search.read_results(answer.body, count)
     except ValueError as error:

@@ -7,7 +7,7 @@ from pydantic import Field
 from atrium.datasets.model import SQL_LENGTH_MAX
 from atrium.datasets.service import DatasetService
 from atrium.datasets.store import DatasetStore
-from atrium.kernel.errors import ValidationFailed
+from atrium.kernel.errors import Unavailable, ValidationFailed
 from atrium.tenants.auditing import open_audit
 from atrium.tools.declaration import tool
 from atrium.tools.model import ToolContext, ToolRetry
@@ -43,7 +43,7 @@ def _query(
 ) -> dict[str, Any]:
     try:
         found = _open(context).query(sql, RESULT_BYTES_MAX)
-    except ValidationFailed as error:
+    except (ValidationFailed, Unavailable) as error:
         raise ToolRetry(error.detail) from error
     return {"columns": found.columns, "rows": found.rows, "truncated": found.truncated}
 

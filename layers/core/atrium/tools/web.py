@@ -15,6 +15,11 @@ BYTES_MAX = 2_000_000
 SECONDS_MAX = 20.0
 NAME = "web_fetch"
 _TEXT_TYPES = frozenset({"application/json", "application/xml", "application/javascript", "application/rss+xml"})
+# Other codecs of Python can need quadratic time (`punycode`) or fail (`idna`).
+_CHARSETS = frozenset({
+    "utf-8", "us-ascii", "iso-8859-1", "iso-8859-2", "iso-8859-15", "windows-1250", "windows-1251", "windows-1252",
+    "utf-16", "koi8-r", "shift_jis", "euc-jp", "euc-kr", "big5", "gb2312", "gbk", "gb18030",
+})  # fmt: skip
 _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 
 
@@ -24,10 +29,7 @@ def read_page(answer: OutboundResponse) -> str:
     kind, charset = read_media_type(content_type)
     if not (kind.startswith("text/") or kind in _TEXT_TYPES | _HTML_TYPES or kind.endswith(("+json", "+xml"))):
         raise ToolRefusal(f"The page is not text: its content type is {json.dumps(kind[:100])}.")
-    try:
-        text = answer.body.decode(charset or "utf-8", errors="replace")
-    except LookupError:  # a charset that Python does not know
-        text = answer.body.decode(errors="replace")
+    text = answer.body.decode(charset if charset in _CHARSETS else "utf-8", errors="replace")
     return read_html(text) if kind in _HTML_TYPES else text
 
 

@@ -91,10 +91,10 @@ class ConnectionTokens:
             # The data key is created before the refresh, because new tokens that cannot be encrypted would be lost.
             key = self.keeper.encryption.new_data_key()
             grant = calls.refresh(refresh_token)
-        except ProviderRefused as refused:
+        except (ProviderRefused, ConnectionExpired) as refused:
             self.store.expire(held, now=self.clock())
             raise ConnectionExpired(internal=refused.internal) from refused
-        except (ProviderFailed, Unavailable, ConnectionExpired, DecryptionFailed):
+        except (ProviderFailed, Unavailable, DecryptionFailed):
             self.store.release(held)
             raise
         now = self.clock()

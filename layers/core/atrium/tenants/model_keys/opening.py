@@ -12,7 +12,7 @@ from atrium.kernel.ids import TenantId
 from atrium.llm.catalogue import ModelInfo
 from atrium.llm.model import ModelProvider
 from atrium.llm.registry import Providers
-from atrium.llm.resilience import OwnModel
+from atrium.llm.resilience import OwnModel, circuit_name
 from atrium.storage.secret_encryption import DecryptionFailed, SecretEncryption
 from atrium.storage.table import TenantTable
 from atrium.tenants.context import KeyUse
@@ -80,7 +80,7 @@ class TenantKeys:
                 found.is_rejected = True
                 ModelKeyStore(self.table).note_rejection(found.key, Rejection(status, model_id, self.clock()))
 
-        return OwnModel(found.adapter, f"{self.table.tenant_id}|{model.id}", note)
+        return OwnModel(found.adapter, circuit_name(model.id, self.table.tenant_id), note)
 
     def _open(self, provider: str) -> OpenKey:
         key = ModelKeyStore(self.table).get(provider)

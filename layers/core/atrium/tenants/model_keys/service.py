@@ -34,7 +34,7 @@ class ModelKeyService:
         return self.store.list()
 
     def put(self, provider: str, text: str) -> ModelKey:
-        """Check a key at its provider, and set it or replace the earlier key. Takes at most about ten seconds.
+        """Check a key at its provider, and set it or replace the earlier key. The check takes at most five seconds.
 
         Raises `ValidationFailed` if the provider rejects the key, `ModelKeyUnchecked` or `ModelTimeout` if the provider
         could not check it, or `Conflict` if another call changed the key meanwhile.

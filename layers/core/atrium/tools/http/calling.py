@@ -84,11 +84,13 @@ def _call(definition: ToolDefinition, arguments: HttpArguments, context: ToolCon
 
 def _open(definition: ToolDefinition, services: ToolServices) -> tuple[dict[str, str], str]:
     """Return the secrets of a tool, and the access token of the caller's connection, or "" without `connection`."""
+    unreadable = "The secrets of this tool cannot be read. An administrator must set them again."
     try:
         secrets = open_secrets(definition, services.secret_encryption())
+        unreadable = "Not called: the client secret of the provider cannot be read. An administrator must set it again."
         return secrets, services.access_token(definition.connection) if definition.connection else ""
     except DecryptionFailed as error:
-        raise ToolRefusal("The secrets of this tool cannot be read. An administrator must set them again.") from error
+        raise ToolRefusal(unreadable) from error
     except AtriumError as error:
         raise (ToolRetry if error.retryable else ToolRefusal)(f"Not called: {error.detail}") from error
 
@@ -113,12 +115,12 @@ def _make_request(definition: ToolDefinition, values: Values, idempotency_key: s
 
 
 def _read_response(response: OutboundResponse, secrets: tuple[str, ...]) -> str:
-    """Return the JSON or text of a response. Raise `ToolRetry` for another status than 2xx."""
+    """Return the JSON or text of a response. Raise `ToolRetry` or `ToolRefusal` for another status."""
     if 200 <= response.status < 300:
         return _read_content(response, secrets) or _EMPTY
     text = f"The server answered with the status {response.status}."
     if response.status < 400:
-        raise ToolRetry(f"{text} Redirects are not followed.")
+        raise ToolRefusal(f"{text} Redirects are not followed.")
     try:
         excerpt = _read_content(response, secrets)[:ERROR_CHARACTERS_MAX]
     except (ToolRetry, ToolRefusal):
