@@ -23,6 +23,7 @@ def make_things(theirs: Tenant) -> dict[str, str]:
     for noun, path in (
         ("agent_id", "/v1/agents"), ("client_id", "/v1/clients"), ("provider_id", "/v1/identity-providers"),
         ("key_id", "/v1/keys"), ("policy_id", "/v1/policies"), ("user_id", "/v1/users"),
+        ("dataset_id", "/v1/datasets"), ("rule_id", "/v1/routing-rules"), ("tool_id", "/v1/tools"),
     ):  # fmt: skip
         answer = theirs.http.post(path, json=body_of(f"POST {path}"))
         assert answer.status_code == 201, answer.text
@@ -46,6 +47,7 @@ def clear(theirs: Tenant, things: dict[str, str]) -> None:
     """Delete resources that would affect other tests."""
     for noun, path in (
         ("policy_id", "policies"), ("provider_id", "identity-providers"), ("agent_id", "agents"), ("user_id", "users"),
+        ("dataset_id", "datasets"), ("rule_id", "routing-rules"), ("tool_id", "tools"),
     ):  # fmt: skip
         assert theirs.http.delete(f"/v1/{path}/{things[noun]}").status_code == 204
 

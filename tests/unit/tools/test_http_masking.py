@@ -83,5 +83,5 @@ def test_overlapping_secrets_are_masked_completely() -> None:
 @pytest.mark.parametrize("unit", ["a", "\\", "%4", "%41", "\n", "\n ", "\\u0041", '\\"', "\\n"])
 def test_takes_linear_time(unit: str) -> None:
     began = time.process_time()
-    mask_secrets(unit * (1_000_000 // len(unit)), ["a" * 2_000, *SECRETS])
+    mask_secrets(unit * (200_000 // len(unit)), ["a" * 2_000, *SECRETS])
     assert time.process_time() - began < 20
