@@ -51,6 +51,7 @@ UNUSED = {
     ("chat", _READ, "secret/oauth"): _PLATFORM_CLIENT,
     ("jobs", _READ, "secret/oauth"): _PLATFORM_CLIENT,
     ("tools", _READ, "secret/oauth"): _PLATFORM_CLIENT,
+    ("tools", _READ, "secret/idempotency"): "fingerprints of calls with a key, which the tests send to other functions",
     ("jobs", "dynamodb:DeleteItem", "table"): "the tool file_delete in a resumed run",
     ("jobs", "dynamodb:PutItem", "table"): "creates the state of a model's circuit after its first failure",
     ("identity", _READ, "secret/cursor"): "signs cursors of lists, which the tests read through other functions",

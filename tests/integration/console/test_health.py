@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from atrium.storage.table import PhysicalTable
@@ -75,8 +76,8 @@ def test_reports_a_missing_model_key_without_reading_values(physical_table: Phys
 def test_a_secret_that_bootstrap_has_not_filled_is_told_and_none_is_read(physical_table: PhysicalTable) -> None:
     client, arns = create_secrets()
     called: list[str] = []
-    optional = {"MODEL_SECRET_ARN": "", "SEARCH_SECRET_ARN": ""}
-    source = build_runtime({**arns.environment(), **optional}, table=physical_table)
+    arns = replace(arns, search="")
+    source = build_runtime({**arns.environment(), "MODEL_SECRET_ARN": ""}, table=physical_table)
     source().secrets._provider.client.meta.events.register(
         "before-call.secrets-manager", lambda model, **_: called.append(model.name)
     )
