@@ -15,7 +15,8 @@ from infra.conformance.tools import PrerequisiteMissing, check_tools
 from infra.runtime.template import ROOT
 
 # Tests that depend on the table's behaviour. The other tests have the same result on moto.
-STORES = ("tests/unit", "tests/integration/chat", "tests/integration/sessions")
+UNITS, TURNS = ("tests/unit",), ("tests/integration/chat", "tests/integration/sessions")
+STORES = ("-n", "2", "--dist", "loadfile", "-m", "table")
 # Many cases, which only read the tenant's settings and write audit events.
 OMITTED = [f"--ignore=tests/unit/tools/test_{name}.py" for name in ("hostile_urls", "http_calling", "http_definition")]
 TESTS_SECONDS = 3_600
@@ -51,10 +52,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run_tables(arguments: Sequence[str], adapter: Path) -> list[int]:
-    """Run the tests on DynamoDB Local. Each part has a new server, because thousands of tables slow down a server."""
+    """Run the tests on DynamoDB Local. Each part has a new server, because a thousand tables slow down a server."""
     statuses = []
     for name, options in (
-        ("stores", [*STORES, *OMITTED, "-n", "2", "--dist", "loadfile", "-m", "table"]),
+        ("stores", [*UNITS, *OMITTED, *STORES]),
+        ("stores of turns", [*TURNS, *STORES]),
         ("conformance", ["tests/conformance", f"--adapter={adapter}"]),
     ):
         try:
