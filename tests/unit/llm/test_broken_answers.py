@@ -157,20 +157,6 @@ def test_accepts_error_bodies_of_any_format(place: str, error: object) -> None:
     assert "\n" not in caught.value.internal
 
 
-@pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_a_redirect_is_not_followed(status: int) -> None:
-    """A redirect could send the API key and the conversation to another server."""
-    asked: list[str] = []
-
-    def handle(request: httpx2.Request) -> httpx2.Response:
-        asked.append(request.url.host)
-        return httpx2.Response(status, headers={"location": "http://169.254.169.254/"})
-
-    with pytest.raises(ModelFailed, match=f"status {status}"):
-        list(provider_over(handle).open(HELLO, deadline_seconds=5))
-    assert set(asked) == {"model.test"}
-
-
 @pytest.mark.parametrize("status", [429, 529, 503])
 @pytest.mark.parametrize(
     ("headers", "seconds"),

@@ -350,19 +350,6 @@ def test_a_failed_inference_of_zhipu_is_an_outage() -> None:
     assert caught.is_outage
 
 
-@pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_a_redirect_is_not_followed(status: int) -> None:
-    asked: list[str] = []
-
-    def handle(request: httpx2.Request) -> httpx2.Response:
-        asked.append(request.url.host)
-        return httpx2.Response(status, headers={"location": "http://169.254.169.254/"})
-
-    with pytest.raises(ModelFailed, match=f"status {status}"):
-        list(provider_over(handle).open(HELLO, deadline_seconds=5))
-    assert set(asked) == {"model.test"}
-
-
 def test_the_body_of_an_error_is_bounded() -> None:
     taken = 0
 

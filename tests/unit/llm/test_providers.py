@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from anthropic import DefaultHttpxClient
 from atrium.kernel.errors import ModelFailed, ProviderUnsupported, Unavailable, ValidationFailed
-from atrium.llm.anthropic.provider import API_URL, DirectClient
+from atrium.llm.anthropic.provider import API_URL, keyed_client
 from atrium.llm.catalogue import MODELS, ModelInfo
 from atrium.llm.connection import make_http_client, shared_http_client
 from atrium.llm.model import Completed, ModelProvider, Text, TextDelta, Usage
@@ -112,7 +112,7 @@ def test_a_missing_key_is_unavailable() -> None:
 
 def test_a_rotated_key_is_used_from_the_next_call_on() -> None:
     keys = ["first", "first", "second"]
-    client = DirectClient("http://model.test", lambda: keys.pop(0))
+    client = keyed_client("http://model.test", lambda: keys.pop(0))
     one, same, other = client(), client(), client()
     assert one is same
     assert (one.api_key, other.api_key) == ("first", "second")

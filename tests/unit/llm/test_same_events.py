@@ -1,4 +1,4 @@
-"""Every provider yields the same events for the same answer, whatever its wire format."""
+"""Every provider yields the same events for the same answer."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -116,3 +116,18 @@ def test_an_answer_that_ends_early_fails_after_its_deltas(case: Case) -> None:
 
 def test_every_vendor_has_a_case() -> None:
     assert {model.vendor for model in MODELS.values()} == set(CASES) - {"bedrock"}
+
+
+@pytest.mark.parametrize("vendor", [upstream, chunks], ids=["anthropic", "openai"])
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed(vendor: Any, status: int) -> None:
+    """A redirect could send the API key and the conversation to another server."""
+    asked: list[str] = []
+
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.url.host)
+        return httpx2.Response(status, headers={"location": "http://169.254.169.254/"})
+
+    with pytest.raises(ModelFailed, match=f"status {status}"):
+        list(vendor.provider_over(handle).open(vendor.HELLO, deadline_seconds=5))
+    assert set(asked) == {"model.test"}

@@ -146,6 +146,22 @@ def shared_http_client(kind: Callable[..., httpx2.Client]) -> httpx2.Client:
     return make_http_client(kind)
 
 
+class KeyedClient[Client]:
+    """Returns the client for the current API key: a new client after the key was rotated. Thread-safe."""
+
+    def __init__(self, make: Callable[[str], Client], api_key: Callable[[], str]) -> None:
+        self._make, self._api_key = make, api_key
+        self._lock = threading.Lock()
+        self._made: tuple[str, Client] | None = None
+
+    def __call__(self) -> Client:
+        key = self._api_key()
+        with self._lock:
+            if self._made is None or self._made[0] != key:
+                self._made = key, self._make(key)
+            return self._made[1]
+
+
 class _Truncated(httpx2.SyncByteStream):
     """A response body, truncated to its first bytes."""
 

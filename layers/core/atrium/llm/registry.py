@@ -50,7 +50,7 @@ class Providers:
 
     def with_key(self, vendor: str, api_key: ApiKey) -> StreamingProvider:
         """Return a new adapter that calls a vendor's API, also if the platform uses Bedrock, with another API key."""
-        return FACTORIES[vendor](vendor, self.base_url(vendor), api_key)
+        return FACTORIES[vendor](vendor, self.settings.model_base_urls.get(vendor, ""), api_key)
 
     def has_key(self, vendor: str) -> bool:
         """Return whether the platform can call a vendor's models. Raise `Unavailable` if the secret is unreadable."""
@@ -65,10 +65,6 @@ class Providers:
 
     def _uses_bedrock(self, vendor: str) -> bool:
         return vendor == "anthropic" and self.settings.model_provider == "bedrock"
-
-    def base_url(self, vendor: str) -> str:
-        """Return the URL of another server with the vendor's interface, or "" for the vendor's own server."""
-        return self.settings.model_base_urls.get(vendor, "")
 
     def api_key(self, vendor: str) -> str:
         """Return the platform's current API key for a vendor. Raise `Unavailable` if it is missing."""

@@ -16,7 +16,7 @@ import httpx2
 from atrium.kernel.errors import ModelTimeout
 from atrium.llm.answer import AnswerBroken, AnswerBuilder
 from atrium.llm.catalogue import ModelInfo, check_request
-from atrium.llm.connection import CONNECT_SECONDS, CancellableConnection, connection_of_call
+from atrium.llm.connection import CONNECT_SECONDS, CancellableConnection, ConnectionCancelled, connection_of_call
 from atrium.llm.failures import OUTAGE_SILENCE_SECONDS, ProviderFailure
 from atrium.llm.model import Completed, ModelEvent, ModelRequest, Usage
 from atrium.llm.retries import RetryPolicy, pause_before_retry
@@ -49,6 +49,16 @@ class RawStream(Protocol):
     ) -> None: ...
 
     def __iter__(self) -> Iterator[object]: ...
+
+
+def describe_interruption(error: Exception, request_id: str, *, lost: type[Exception]) -> ProviderFailure:
+    """Return the description of an exception that is no error response. `lost` is the SDK's error of a connection."""
+    if isinstance(error, lost | httpx2.TransportError | ConnectionCancelled):
+        return ProviderFailure("connection_error", request_id=request_id, cause=error)
+    if isinstance(error, AnswerBroken | httpx2.HTTPError):
+        reason = str(error) if isinstance(error, AnswerBroken) else type(error).__name__
+        return ProviderFailure("broken_answer", request_id=request_id, reason=reason, cause=error)
+    return ProviderFailure(type(error).__name__, request_id=request_id, advice=False, cause=error)
 
 
 class Wire(Protocol):

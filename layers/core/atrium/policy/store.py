@@ -12,7 +12,8 @@ from atrium.policy.conditions import Conditions
 from atrium.policy.model import Policy
 from atrium.storage import keys
 from atrium.storage.table import Query, TenantTable, TransactionRefused
-from atrium.storage.writes import EXISTS, NEW, Delete, Operation, Put, Update
+from atrium.storage.writes import EXISTS, NEW, Delete, Operation, Put
+from atrium.tenants.store import RAISE_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,8 @@ class PolicyStore:
         return [*read_all(self.list)]
 
     def _transact(self, operation: Operation, record: Put, refusal: Exception) -> None:
-        version = Update(keys.tenant(), "SET #config_version = #config_version + :one", EXISTS, {"one": 1})
         try:
-            self.table.transact([operation, version, record])
+            self.table.transact([operation, RAISE_VERSION, record])
         except TransactionRefused as error:
             raise (refusal if 0 in error.failed else NotFound("tenant not found")) from error
 

@@ -15,11 +15,11 @@ from atrium.kernel.pagination import Page, PageRequest, read_all
 from atrium.routing.model import RULES_MAX, RoutingConditions, RoutingRule, WeightedModel
 from atrium.storage import keys
 from atrium.storage.table import Query, TenantTable, TransactionRefused
-from atrium.storage.writes import EXISTS, NEW, Delete, Operation, Put, Update
+from atrium.storage.writes import EXISTS, NEW, Delete, Operation, Put
 from atrium.tenants.counts import counting, discounting
+from atrium.tenants.store import RAISE_VERSION
 
 _UNCHANGED = "#version = :before"
-_RAISE_VERSION = Update(keys.tenant(), "SET #config_version = #config_version + :one", EXISTS, {"one": 1})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class RoutingRuleStore:
             Put(keys.routing_rule_name(rule.name), {"rule_id": rule.id}, NEW),
             Put(keys.routing_rule(rule.id), _item(rule), NEW),
             counting("routing_rules", RULES_MAX),
-            _RAISE_VERSION,
+            RAISE_VERSION,
             record,
         ]
         full = CountExceeded(
@@ -46,7 +46,7 @@ class RoutingRuleStore:
     def replace(self, rule: RoutingRule, record: Put, *, before: RoutingRule) -> None:
         """Replace the rule `before`. Raise `Conflict` if the name is in use or the rule was changed since."""
         put = Put(keys.routing_rule(rule.id), _item(rule), _UNCHANGED, {"before": before.version})
-        operations: list[Operation] = [put, _RAISE_VERSION, record]
+        operations: list[Operation] = [put, RAISE_VERSION, record]
         if rule.name != before.name:
             operations.append(Put(keys.routing_rule_name(rule.name), {"rule_id": rule.id}, NEW))
             operations.append(Delete(keys.routing_rule_name(before.name), "#rule_id = :rule", {"rule": rule.id}))
@@ -58,7 +58,7 @@ class RoutingRuleStore:
             Delete(keys.routing_rule(rule.id), _UNCHANGED, {"before": rule.version}),
             Delete(keys.routing_rule_name(rule.name), EXISTS),
             discounting("routing_rules"),
-            _RAISE_VERSION,
+            RAISE_VERSION,
             record,
         ]
         self._transact(operations, {0: _changed(), 1: _changed()})

@@ -21,6 +21,8 @@ from atrium.tenants.model import Tenant, TenantStatus
 
 _VISIBLE = f"{EXISTS} AND #status <> :deleted AND attribute_not_exists(#opening)"
 _RAISE = "#config_version = #config_version + :one"
+RAISE_VERSION = Update(keys.tenant(), f"SET {_RAISE}", EXISTS, {"one": 1})
+"""The write that increments `config_version`, for the transaction of a change."""
 _JSON = frozenset({"settings", "metadata"})
 
 

@@ -6,7 +6,6 @@ inference profiles: a geography (such as `global`, `us`, `eu` or `jp`), a dot an
 determines where prompts may be processed. Bedrock does not count tokens.
 """
 
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,11 +23,17 @@ from atrium.kernel.errors import AtriumError, ProviderUnsupported
 from atrium.llm.answer import AnswerBroken
 from atrium.llm.anthropic.wire import message_params, read_event, system_blocks, tool_choice, tool_params
 from atrium.llm.catalogue import ModelInfo
-from atrium.llm.connection import CONNECT_SECONDS, ConnectionCancelled, make_http_client, shared_http_client
+from atrium.llm.connection import (
+    CONNECT_SECONDS,
+    ConnectionCancelled,
+    KeyedClient,
+    make_http_client,
+    shared_http_client,
+)
 from atrium.llm.failures import ProviderFailure, read_advice, read_retry_after, read_word
 from atrium.llm.model import ModelRequest
 from atrium.llm.retries import RetryPolicy
-from atrium.llm.streaming import EventReader, StreamingProvider, bounded, draw_jitter
+from atrium.llm.streaming import EventReader, StreamingProvider, bounded, describe_interruption, draw_jitter
 from atrium.llm.tokens import BYTES_PER_TOKEN, bound_tokens, read_figure
 
 FAILURES = (anthropic.AnthropicError, httpx2.HTTPError, AnswerBroken, ConnectionCancelled)
@@ -72,46 +77,31 @@ def describe(error: Exception, response: httpx2.Response | None = None) -> Provi
                 advice=read_advice(headers),
                 cause=error,
             )
-        case anthropic.APIConnectionError() | httpx2.TransportError() | ConnectionCancelled():
-            return ProviderFailure("connection_error", request_id=request_id, cause=error)
-        case AnswerBroken():
-            return ProviderFailure("broken_answer", request_id=request_id, reason=str(error), cause=error)
-        case httpx2.HTTPError():
-            return ProviderFailure("broken_answer", request_id=request_id, reason=type(error).__name__, cause=error)
         case _:
-            return ProviderFailure(type(error).__name__, request_id=request_id, advice=False, cause=error)
+            return describe_interruption(error, request_id, lost=anthropic.APIConnectionError)
 
 
-class DirectClient:
-    """Creates the client for the current API key, and a new client after the API key was rotated."""
+def keyed_client(base_url: str, api_key: Callable[[], str]) -> KeyedClient[Anthropic]:
+    def make(key: str) -> Anthropic:
+        return Anthropic(
+            api_key=key,
+            base_url=base_url,
+            max_retries=0,
+            http_client=http,
+            open_telemetry=False,
+            # The SDK sends the key as a bearer token; servers that emulate the API may accept only this header.
+            default_headers={"x-api-key": key},
+        )
 
-    def __init__(self, base_url: str, api_key: Callable[[], str]) -> None:
-        self._base_url, self._api_key = base_url, api_key
-        self._lock = threading.Lock()
-        self._http = shared_http_client(anthropic.DefaultHttpxClient)
-        self._client: Anthropic | None = None
-
-    def __call__(self) -> Anthropic:
-        key = self._api_key()
-        with self._lock:
-            if self._client is None or self._client.api_key != key:
-                self._client = Anthropic(
-                    api_key=key,
-                    base_url=self._base_url,
-                    max_retries=0,
-                    http_client=self._http,
-                    open_telemetry=False,
-                    # The SDK sends the key as a bearer token; servers that emulate the API may accept only this header.
-                    default_headers={"x-api-key": key},
-                )
-            return self._client
+    http = shared_http_client(anthropic.DefaultHttpxClient)
+    return KeyedClient(make, api_key)
 
 
 def direct_channel(base_url: str, api_key: Callable[[], str]) -> Channel:
     """Return the channel to a base URL, or to Anthropic's API if it is empty. `api_key` is called for each model
     call.
     """
-    return Channel("anthropic", DirectClient(base_url or API_URL, api_key), lambda model: model.id)
+    return Channel("anthropic", keyed_client(base_url or API_URL, api_key), lambda model: model.id)
 
 
 def bedrock_channel(geography: str, *, base_url: str | None = None) -> Channel:

@@ -5,7 +5,6 @@ The SDK's retries are disabled; only `llm.retries` applies. OpenAI describes an 
 vendors do not count the tokens of a prompt in advance.
 """
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,12 +18,12 @@ from openai._streaming import ServerSentEvent
 from atrium.kernel.errors import ProviderUnsupported
 from atrium.llm.answer import AnswerBroken
 from atrium.llm.catalogue import ModelInfo
-from atrium.llm.connection import ConnectionCancelled, shared_http_client
+from atrium.llm.connection import ConnectionCancelled, KeyedClient, shared_http_client
 from atrium.llm.failures import ProviderFailure, read_advice, read_retry_after, read_word
 from atrium.llm.model import ModelRequest
 from atrium.llm.openai.wire import DIALECTS, DONE, ChunkReader, StreamError, request_params
 from atrium.llm.retries import RetryPolicy
-from atrium.llm.streaming import EventReader, StreamingProvider, bounded, draw_jitter
+from atrium.llm.streaming import EventReader, StreamingProvider, bounded, describe_interruption, draw_jitter
 
 API_URLS: Mapping[str, str] = {"openai": "https://api.openai.com/v1", "zhipu": "https://api.z.ai/api/paas/v4"}
 OVERFLOW_TYPES = frozenset({"context_length_exceeded", "1261"})
@@ -61,28 +60,16 @@ class Channel:
     client: Callable[[], OpenAI]
 
 
-class KeyedClient:
-    """Creates the client for the current API key, and a new client after the API key was rotated."""
-
-    def __init__(self, base_url: str, api_key: Callable[[], str]) -> None:
-        self._base_url, self._api_key = base_url, api_key
-        self._lock = threading.Lock()
-        self._http = shared_http_client(openai.DefaultHttpxClient)
-        self._client: OpenAI | None = None
-
-    def __call__(self) -> OpenAI:
-        key = self._api_key()
-        with self._lock:
-            if self._client is None or self._client.api_key != key:
-                self._client = OpenAI(api_key=key, base_url=self._base_url, max_retries=0, http_client=self._http)
-            return self._client
-
-
 def direct_channel(vendor: str, base_url: str, api_key: Callable[[], str]) -> Channel:
     """Return the channel to a base URL, or to the vendor's API if it is empty. `api_key` is called for each model
     call.
     """
-    return Channel(vendor, KeyedClient(base_url or API_URLS[vendor], api_key))
+
+    def make(key: str) -> OpenAI:
+        return OpenAI(api_key=key, base_url=base_url or API_URLS[vendor], max_retries=0, http_client=http)
+
+    http = shared_http_client(openai.DefaultHttpxClient)
+    return Channel(vendor, KeyedClient(make, api_key))
 
 
 def describe(error: Exception, response: httpx2.Response | None = None) -> ProviderFailure:
@@ -108,14 +95,8 @@ def describe(error: Exception, response: httpx2.Response | None = None) -> Provi
             kind = read_type(*error.sent) or "unknown_error"
             status = response.status_code if response is not None else None
             return ProviderFailure(kind, status, request_id, cause=error)
-        case openai.APIConnectionError() | httpx2.TransportError() | ConnectionCancelled():
-            return ProviderFailure("connection_error", request_id=request_id, cause=error)
-        case AnswerBroken():
-            return ProviderFailure("broken_answer", request_id=request_id, reason=str(error), cause=error)
-        case httpx2.HTTPError():
-            return ProviderFailure("broken_answer", request_id=request_id, reason=type(error).__name__, cause=error)
         case _:
-            return ProviderFailure(type(error).__name__, request_id=request_id, advice=False, cause=error)
+            return describe_interruption(error, request_id, lost=openai.APIConnectionError)
 
 
 def read_type(*sent: object) -> str:

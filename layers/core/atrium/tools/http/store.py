@@ -15,12 +15,12 @@ from atrium.kernel.pagination import Page, PageRequest
 from atrium.llm.normalise import is_tool_name
 from atrium.storage import keys
 from atrium.storage.table import Query, TenantTable, TransactionRefused
-from atrium.storage.writes import EXISTS, NEW, Delete, Operation, Put, Update
+from atrium.storage.writes import EXISTS, NEW, Delete, Operation, Put
 from atrium.tenants.counts import counting, discounting
+from atrium.tenants.store import RAISE_VERSION
 from atrium.tools.http.model import TOOLS_MAX, RequestTemplate, ToolDefinition
 
 _UNCHANGED = "#version = :before"
-_RAISE_VERSION = Update(keys.tenant(), "SET #config_version = #config_version + :one", EXISTS, {"one": 1})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class HttpToolStore:
         operations: list[Operation] = [
             Put(keys.tool(tool.name), _item(tool), NEW),
             Put(keys.tool_id(tool.id), {"name": tool.name}, NEW),
-            _RAISE_VERSION,
+            RAISE_VERSION,
             counting("tools", TOOLS_MAX),
             record,
         ]
@@ -57,13 +57,13 @@ class HttpToolStore:
                 Put(keys.tool_id(tool.id), {"name": tool.name}, EXISTS),
             ]
             refusals = {0: _name_taken(), 1: _changed(), 2: _changed()}
-        self._transact([*operations, _RAISE_VERSION, record], refusals)
+        self._transact([*operations, RAISE_VERSION, record], refusals)
 
     def delete(self, tool: ToolDefinition, record: Put) -> None:
         operations: list[Operation] = [
             Delete(keys.tool(tool.name), _UNCHANGED, {"before": tool.version}),
             Delete(keys.tool_id(tool.id), EXISTS),
-            _RAISE_VERSION,
+            RAISE_VERSION,
             discounting("tools"),
             record,
         ]
