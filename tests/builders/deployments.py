@@ -58,6 +58,7 @@ class Deployment:
         variables = {
             "CORS_ORIGINS": "*",
             **self.arns.environment(),
+            "SEARCH_SECRET_ARN": "",  # the console checks all secrets of its environment and must not access this one
             **self.environment,
             **environment,
         }
