@@ -58,7 +58,7 @@ class Deployment:
         variables = {
             "CORS_ORIGINS": "*",
             **self.arns.environment(),
-            "SEARCH_SECRET_ARN": "",  # the console, which checks all secrets of its environment, has no permission for it
+            "SEARCH_SECRET_ARN": "",  # the console checks all secrets of its environment and must not access this one
             **self.environment,
             **environment,
         }

@@ -62,6 +62,13 @@ BODIES: dict[str, Any] = {
     "POST /v1/auth/refresh": {"refresh_token": "atr_refresh_that_is_not"},
     "POST /v1/chat": {"message": "Hi"},
     "POST /v1/chat/stream": {"message": "Hi"},
+    "POST /v1/chat/completions": {"model": "claude-haiku-5-5", "messages": [{"role": "user", "content": "Hi"}]},
+    "POST /v1/messages": {
+        "model": "claude-haiku-5-5", "max_tokens": 50, "messages": [{"role": "user", "content": "Hi"}],
+    },
+    "POST /v1/messages/count_tokens": {
+        "model": "claude-haiku-5-5", "messages": [{"role": "user", "content": "Hi"}],
+    },
     # A policy that allows everything, because a tenant's first policy replaces the built-in policies.
     "POST /v1/policies": {
         "name": "all {n}", "effect": "allow", "principals": ["tenant:*"], "actions": ["*"], "resources": ["*"],

@@ -74,7 +74,7 @@ class ToolResult:
 type Block = Text | Image | Thinking | ToolUse | ToolResult
 
 
-def texts_of(content: Content) -> list[str]:
+def texts_of(content: "Sequence[Block]") -> list[str]:
     return [block.text for block in content if isinstance(block, Text)]
 
 
