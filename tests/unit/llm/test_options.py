@@ -9,8 +9,9 @@ import httpx2
 import pytest
 from atrium.kernel.errors import ValidationFailed
 from atrium.llm.catalogue import MODELS, STOP_CHARACTERS_MAX, check_options
-from atrium.llm.model import ModelRequest, NamedTool, OutputSchema, ToolSchema
+from atrium.llm.model import ModelRequest, NamedTool, OutputSchema, Text, TextDelta, ToolSchema
 
+from infra.local.model_server.chat_request import read_chat
 from tests.builders import chunks, upstream
 from tests.builders.upstream import HELLO
 
@@ -123,7 +124,7 @@ def test_an_option_is_rejected_before_any_call() -> None:
 
 
 def sent(request: ModelRequest) -> dict[str, Any]:
-    """Return the body that the vendor of the request's model receives."""
+    """Return the body that the vendor of the request's model receives and accepts."""
     bodies: list[bytes] = []
 
     def receive(received: httpx2.Request) -> httpx2.Response:
@@ -144,6 +145,8 @@ def sent(request: ModelRequest) -> dict[str, Any]:
     list(provider.open(request, deadline_seconds=5))
     (body,) = bodies
     fields: dict[str, Any] = json.loads(body)
+    if vendor != "anthropic":
+        read_chat(fields)
     return fields
 
 
@@ -286,3 +289,28 @@ def test_a_token_count_has_the_fields_of_the_call() -> None:
     request = asks(**with_tools(tool_choice="required"), output_format=CITY, system="Be brief.")
     assert upstream.provider_over(count).count_tokens(request) == 12
     assert counted == [{k: v for k, v in sent(request).items() if k not in {"max_tokens", "stream"}}]
+
+
+ANSWER = '{"city": "Z\u00fcrich \U0001f3d4"}'
+PIECES = ['{"ci', 'ty": "Z', "\u00fcrich ", "\ud83c", '\udfd4"', "}"]
+
+
+@pytest.mark.parametrize("stop", ["end", "limit"])
+@pytest.mark.parametrize("vendor", ["anthropic", "openai", "zhipu"])
+def test_a_structured_answer_is_streamed_as_text(vendor: str, stop: str) -> None:
+    request = asks(output_format=CITY)
+    if vendor == "anthropic":
+        reason = {"end": "end_turn", "limit": "max_tokens"}[stop]
+        deltas, end = upstream.answer(*upstream.texts(*PIECES), upstream.reason(reason), upstream.STOP, request=request)
+    else:
+        reason = {"end": "stop", "limit": "length"}[stop]
+        sent_chunks = (*(chunks.delta(content=each) for each in PIECES), *chunks.stop(reason))
+        deltas, end = chunks.answer(*sent_chunks, request=request, vendor=vendor)
+    assert "".join(each.text for each in deltas if isinstance(each, TextDelta)) == ANSWER
+    assert end.content == (Text(ANSWER),)
+    assert end.stop_reason == {"end": "end_turn", "limit": "max_tokens"}[stop]
+
+
+def test_a_refusal_of_structured_output_is_a_refusal() -> None:
+    _, end = chunks.answer(chunks.delta(refusal="I cannot."), *chunks.stop(), request=asks(output_format=CITY))
+    assert (end.content, end.stop_reason) == ((Text("I cannot."),), "refusal")

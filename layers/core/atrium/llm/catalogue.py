@@ -44,7 +44,7 @@ class ModelOptions:
     """The options of a request that a model accepts.
 
     `thinking_off` is the vendor's value that turns thinking off, or "" if the model always thinks.
-    `compiles_schemas`: an output schema is enforced only if `llm.schemas.enforceable` has a form of it.
+    With `compiles_schemas`, only an output schema that has a form in `llm.schemas.enforceable` is enforced.
     `sampling` are the accepted fields of `SAMPLING`. With `samples_only_without_thinking`, these fields and
     `stop_sequences` are accepted only if the model does not think.
     """
@@ -55,6 +55,7 @@ class ModelOptions:
     thinks_with_tools: bool = True
     forces_tools: bool = False
     limits_tool_calls: bool = False
+    enforces_schemas: bool = False
     compiles_schemas: bool = False
     sampling: tuple[str, ...] = ()
     samples_only_without_thinking: bool = False
@@ -134,6 +135,7 @@ def _claude(
             thinking_off=thinking_off,
             forces_tools=forces_tools,
             limits_tool_calls=True,
+            enforces_schemas=True,
             compiles_schemas=True,
             stop_sequences_max=16,
             stops_at_blanks=False,
@@ -158,6 +160,7 @@ def _gpt(line: str, size: ModelSize) -> ModelInfo:
             thinks_with_tools=False,
             forces_tools=True,
             limits_tool_calls=True,
+            enforces_schemas=True,
             sampling=("temperature", "top_p", "seed"),
             samples_only_without_thinking=True,
         ),

@@ -119,11 +119,13 @@ def _enforced(schema: object) -> dict[str, Any]:
 
 def _enforced_object(left: dict[str, Any]) -> dict[str, Any]:
     """Take the keywords of an object. An object that may have other properties than the listed ones has no grammar."""
-    properties, others = left.pop("properties", {}), left.pop("additionalProperties", None)
-    if others or (others is None and not properties) or "patternProperties" in left:
+    properties, required = left.pop("properties", {}), left.pop("required", [])
+    others = left.pop("additionalProperties", None)
+    is_open = others or (others is None and not properties) or "patternProperties" in left
+    if is_open or not set(required) <= set(properties):
         raise _NotEnforceable
     enforced = {name: _enforced(each) for name, each in properties.items()}
-    return {"properties": enforced, "required": left.pop("required", []), "additionalProperties": False}
+    return {"properties": enforced, "required": required, "additionalProperties": False}
 
 
 def _is_flat(schema: Mapping[str, Any]) -> bool:
@@ -156,6 +158,7 @@ def _is_well_formed(schema: object) -> bool:
         and all(isinstance(each, str) and each in _TYPES for each in types)
         and all(isinstance(schema.get(name, []), list) for name in (*_LISTS, "enum", "required"))
         and all(isinstance(each, str) for each in (*schema.get("required", []), *texts))
+        and len(set(schema.get("required", []))) == len(schema.get("required", []))
         and all(isinstance(schema.get(name, {}), Mapping) for name in _MAPS)
         and ("$ref" not in schema or (isinstance(schema["$ref"], str) and schema["$ref"].startswith("#")))
     )

@@ -81,7 +81,6 @@ class Dialect:
 
     output_limit: Literal["max_tokens", "max_completion_tokens"]
     takes_tool_choice: bool = True
-    takes_output_schema: bool = True
     takes_reasoning_back: bool = False
     image_detail: str | None = None
     temperature_max: float = 2.0
@@ -89,19 +88,13 @@ class Dialect:
 
 DIALECTS: Mapping[str, Dialect] = {
     "openai": Dialect("max_completion_tokens", image_detail="high"),
-    "zhipu": Dialect(
-        "max_tokens",
-        takes_tool_choice=False,
-        takes_output_schema=False,
-        takes_reasoning_back=True,
-        temperature_max=1.0,
-    ),
+    "zhipu": Dialect("max_tokens", takes_tool_choice=False, takes_reasoning_back=True, temperature_max=1.0),
 }
 
 
 def request_params(request: ModelRequest, model: ModelInfo, dialect: Dialect) -> dict[str, Any]:
     """Return the body of a request, without the model and the options of the stream."""
-    system, response_format = _output(request, dialect)
+    system, response_format = _output(request, model)
     body: dict[str, Any] = {
         "messages": [*_system(system), *_messages(request, dialect)],
         dialect.output_limit: request.max_tokens,
@@ -141,12 +134,12 @@ def _has_calls(request: ModelRequest) -> bool:
     return any(isinstance(block, ToolUse) for message in request.messages for block in message.content)
 
 
-def _output(request: ModelRequest, dialect: Dialect) -> tuple[str, dict[str, Any] | None]:
+def _output(request: ModelRequest, model: ModelInfo) -> tuple[str, dict[str, Any] | None]:
     """Return the system prompt and the `response_format`."""
     output = request.output_format
     if output == "text":
         return request.system, None
-    if isinstance(output, OutputSchema) and dialect.takes_output_schema:
+    if isinstance(output, OutputSchema) and model.options.enforces_schemas:
         schema = {"name": output.name, "schema": dict(output.schema), "strict": output.strict}
         described = {"description": output.description} if output.description else {}
         return request.system, {"type": "json_schema", "json_schema": schema | described}
