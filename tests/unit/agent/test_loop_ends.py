@@ -1,8 +1,7 @@
 """The end of the loop: every tool call has a result, and every model call has a price."""
 
 import pytest
-from atrium.agent.loop import REFUSAL, AgentLoop
-from atrium.agent.model import build_request
+from atrium.agent.loop import REFUSAL, AgentLoop, build_request
 from atrium.llm.model import StopReason, Text, ToolResult, ToolUse, Usage
 from atrium.runs.model import answer_text
 from atrium.tools.done import DONE, REMINDER

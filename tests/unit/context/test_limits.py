@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from atrium.agent.model import build_request
+from atrium.agent.loop import build_request
 from atrium.context.compaction import plan_compaction
 from atrium.context.conversation import (
     OMITTED,

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from atrium.agent.model import AgentConfig, RunLimits, build_request
+from atrium.agent.loop import build_request
+from atrium.agent.model import AgentConfig, RunLimits
 from atrium.context.conversation import SUMMARY_HEADING
 from atrium.context.profiles import PROFILES, CompactionProfile
 from atrium.kernel.errors import ModelFailed

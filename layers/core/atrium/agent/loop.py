@@ -13,7 +13,7 @@ from typing import Literal
 
 from atrium.agent.admission import Allowance, AllowanceStop
 from atrium.agent.calls import CUT_OFF, answer_calls, result_of
-from atrium.agent.model import LoopInput, build_request
+from atrium.agent.model import LoopInput
 from atrium.context.caller import call_id
 from atrium.context.compaction import plan_compaction
 from atrium.context.conversation import as_model_messages
@@ -22,7 +22,7 @@ from atrium.kernel.errors import AtriumError, CircuitOpen, ModelFailed, ModelTim
 from atrium.kernel.ids import mint_message_id
 from atrium.llm import model as llm
 from atrium.llm.catalogue import price
-from atrium.llm.normalise import clean_id
+from atrium.llm.normalise import clean_id, repair_request
 from atrium.runs.heartbeat import StopCause, StopSignal
 from atrium.runs.model import (
     STEP_SEPARATOR,
@@ -376,3 +376,18 @@ class AgentLoop:
     def _record(self, role: MessageRole, content: tuple[llm.Block, ...]) -> None:
         now = self.clock()
         self.messages.append(Message(mint_message_id(now), role, content, now))
+
+
+def build_request(loop_input: LoopInput, messages: Sequence[Message] = ()) -> llm.ModelRequest:
+    """Return the next model request of a loop. The request is repaired, so that any stored history is valid."""
+    request = llm.ModelRequest(
+        model=loop_input.model,
+        system=loop_input.system,
+        messages=loop_input.conversation.messages(loop_input.history, as_model_messages(messages)),
+        tools=loop_input.tools.schemas(),
+        max_tokens=loop_input.max_tokens,
+        temperature=loop_input.temperature,
+        fallbacks=loop_input.fallbacks,
+    )
+    caller = loop_input.caller
+    return repair_request(caller.apply(request, is_first=not messages) if caller else request)

@@ -1,18 +1,16 @@
 """An agent's configuration, the request of a turn and the input of the loop, with defaults and bounds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
 from atrium.context.caller import CallerOptions
-from atrium.context.conversation import HISTORY_MESSAGES_MAX, HISTORY_TOKENS_MAX, Conversation, as_model_messages
+from atrium.context.conversation import HISTORY_MESSAGES_MAX, HISTORY_TOKENS_MAX, Conversation
 from atrium.context.profiles import CompactionProfile
 from atrium.kernel.ids import AgentId
-from atrium.llm.model import Block, ModelMessage, ModelRequest
-from atrium.llm.normalise import repair_request
-from atrium.runs.model import Message
+from atrium.llm.model import Block, ModelMessage
 from atrium.tenants.plans import PLANS
 from atrium.tools.model import ToolContext
 from atrium.tools.registry import ToolRegistry
@@ -121,18 +119,3 @@ class LoopInput:
     approvals: frozenset[str] = frozenset()
     caller: CallerOptions | None = None
     conversation: Conversation = field(default_factory=Conversation)
-
-
-def build_request(loop_input: LoopInput, messages: Sequence[Message] = ()) -> ModelRequest:
-    """Return the next model request of a loop. The request is repaired, so that any stored history is valid."""
-    request = ModelRequest(
-        model=loop_input.model,
-        system=loop_input.system,
-        messages=loop_input.conversation.messages(loop_input.history, as_model_messages(messages)),
-        tools=loop_input.tools.schemas(),
-        max_tokens=loop_input.max_tokens,
-        temperature=loop_input.temperature,
-        fallbacks=loop_input.fallbacks,
-    )
-    caller = loop_input.caller
-    return repair_request(caller.apply(request, is_first=not messages) if caller else request)

@@ -9,7 +9,8 @@ from functools import partial
 
 from atrium.agent.admission import RunAllowance, TurnAdmission
 from atrium.agent.context import TurnContext, TurnContextReader
-from atrium.agent.model import MAX_SECONDS_DEFAULT, AgentConfig, LoopInput, OnBusy, TurnRequest, build_request
+from atrium.agent.loop import build_request
+from atrium.agent.model import MAX_SECONDS_DEFAULT, AgentConfig, LoopInput, OnBusy, TurnRequest
 from atrium.context.caller import CallerOptions
 from atrium.context.conversation import Conversation, RecentRuns, as_model_messages, open_conversation, outputs_kept
 from atrium.context.profiles import PROFILES

@@ -16,7 +16,8 @@ from typing import Any
 
 from atrium.agent.admission import RunAllowance, estimate_call
 from atrium.agent.context import TurnContext
-from atrium.agent.model import RunLimits, TurnRequest, build_request
+from atrium.agent.loop import build_request
+from atrium.agent.model import RunLimits, TurnRequest
 from atrium.agent.starting import StartedTurn
 from atrium.agent.turn import Turn, TurnService
 from atrium.kernel.errors import AtriumError, RunInterrupted, Unavailable

@@ -14,14 +14,13 @@ from math import ceil
 from typing import Any
 
 from atrium.agent.admission import AllowanceStop, estimate_call
-from atrium.agent.loop import AgentLoop, LoopStop
+from atrium.agent.loop import AgentLoop, LoopStop, build_request
 from atrium.agent.model import (
     MAX_ITERATIONS_DEFAULT,
     MAX_ITERATIONS_MAX,
     MAX_SECONDS_DEFAULT,
     MAX_TOKENS_DEFAULT,
     LoopInput,
-    build_request,
 )
 from atrium.context.conversation import HISTORY_TOKENS_MAX, Conversation, PastTurn, as_model_messages, outputs_kept
 from atrium.context.profiles import CompactionConfig
