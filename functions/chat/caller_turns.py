@@ -20,7 +20,7 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from functions.chat import sse
-from functions.chat.chat import EventEncoder, IdempotentTurn, TurnResponse, begin_turn
+from functions.chat.chat import EventEncoder, IdempotentTurn, TurnResponse, begin_turn, name_in_log
 from functions.chat.vendor_errors import CONTEXT_OVERFLOW, VENDOR_LIMITS
 from functions.chat.worker import TurnWorker
 
@@ -101,6 +101,7 @@ async def stream_call(
         encoded = map(encoder_of(saved).encode, stored)
         return StreamingResponse(encoded, media_type=sse.MEDIA_TYPE, headers={**sse.HEADERS, **REPLAYED})
     turn = await run_in_threadpool(begin_turn, asked, tenant, runtime, attempt)
+    name_in_log(turn)
     worker = TurnWorker(turn)
     events, held = worker.events(sse.KEEP_ALIVE_SECONDS), list[RunEvent | None]()
     async for event in events:

@@ -161,6 +161,7 @@ def answer_turn(
     if saved is not None:
         return saved, REPLAYED
     turn = begin_turn(asked, tenant, runtime, attempt, BUFFERED_SECONDS_MAX)
+    name_in_log(turn)
     for event in turn.events():
         last = event
     logs.record_run(turn.ended)
@@ -177,9 +178,12 @@ def begin_turn(
     seconds_max: int | None = None,
 ) -> Turn:
     """Begin the turn of a call that was not executed before."""
-    turn = attempt.attach(lambda: turn_service(runtime, tenant, seconds_max).begin(asked))
+    return attempt.attach(lambda: turn_service(runtime, tenant, seconds_max).begin(asked))
+
+
+def name_in_log(turn: Turn) -> None:
+    """Add the ids of a turn to the following log lines of this thread or task."""
     logs.bind(session_id=turn.run.own_session_id or "", run_id=turn.run.id)
-    return turn
 
 
 @router.post("/v1/chat/stream", responses={**_REFUSALS, **sse.DOCUMENTATION}, response_class=StreamingResponse)
@@ -199,6 +203,7 @@ async def stream_chat(
         stored = await run_in_threadpool(lambda: [writer.encode(event) for event in events.read()])
         return StreamingResponse(iter(stored), media_type=sse.MEDIA_TYPE, headers={**sse.HEADERS, **REPLAYED})
     turn = await run_in_threadpool(begin_turn, body.to_domain(), tenant, runtime, attempt)
+    name_in_log(turn)
     worker = TurnWorker(turn)
     return TurnResponse(worker, worker.events(sse.KEEP_ALIVE_SECONDS), writer, limit_headers(turn))
 

@@ -58,6 +58,8 @@ class AnthropicErrorBody(StrictModel):
     """Class of the error, such as `invalid_request_error` or `rate_limit_error`."""
     message: str
     """The problem with this call, and the valid values."""
+    code: str | None
+    """The platform's stable error code in lower case. Null for an invalid field."""
 
 
 class AnthropicError(StrictModel):
@@ -85,11 +87,12 @@ def openai_error(error: AtriumError, request_id: str) -> VendorError:
 
 
 def anthropic_error(error: AtriumError, request_id: str) -> VendorError:
-    """Return an error in Anthropic's format."""
+    """Return an error in Anthropic's format, with the platform's code."""
     status, _, text = _described(error)
     known = _ANTHROPIC_TYPES.get(status)
     kind = known or ("api_error" if status >= _FIRST_SERVER_ERROR else "invalid_request_error")
-    body = {"type": "error", "error": {"type": kind, "message": text}, "request_id": request_id}
+    code = _own_code(error) if isinstance(error, ValidationFailed) else error.code.lower()
+    body = {"type": "error", "error": {"type": kind, "message": text, "code": code}, "request_id": request_id}
     return VendorError(status, body, _retry_header(error))
 
 

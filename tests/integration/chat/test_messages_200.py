@@ -162,3 +162,18 @@ def test_the_limits_are_in_the_headers(api_env: ApiEnv) -> None:
     assert headers["anthropic-ratelimit-requests-limit"] == "1500"
     assert headers["anthropic-ratelimit-requests-remaining"] == "1499"
     assert headers["anthropic-ratelimit-tokens-reset"].endswith("Z")
+
+
+def test_models_are_listed_in_anthropics_format(api_env: ApiEnv) -> None:
+    client = api_env.chat_as()
+    version = {"anthropic-version": "2023-06-01"}
+    whole = client.get("/v1/models", headers=version).json()
+    ids = [each["id"] for each in whole["data"]]
+    assert {"type", "id", "display_name", "created_at"} == set(whole["data"][0])
+    assert (whole["first_id"], whole["last_id"], whole["has_more"]) == (ids[0], ids[-1], False)
+    page = client.get("/v1/models", headers=version, params={"limit": 2, "after_id": ids[0]}).json()
+    assert ([each["id"] for each in page["data"]], page["has_more"]) == (ids[1:3], True)
+    before = client.get("/v1/models", headers=version, params={"limit": 1, "before_id": ids[2]}).json()
+    assert ([each["id"] for each in before["data"]], before["has_more"]) == ([ids[1]], True)
+    assert client.get("/v1/models", headers=version, params={"after_id": "no-such"}).status_code == 422
+    assert set(ids) == {each["id"] for each in client.get("/v1/models").json()["data"]}
