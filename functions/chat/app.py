@@ -9,13 +9,23 @@ from atrium.bootstrap import RuntimeSource, runtime
 from atrium.http.app import create_app
 from fastapi import FastAPI
 
-from functions.chat import approvals, chat, health, limits, model_list, runs
+from functions.chat import approvals, chat, completions, health, limits, messages, model_list, runs
+from functions.chat.vendor_errors import ANTHROPIC_FORMAT, OPENAI_FORMAT
+
+_ERROR_FORMATS = {
+    "/v1/chat/completions": OPENAI_FORMAT,
+    "/v1/messages": ANTHROPIC_FORMAT,
+    "/v1/messages/count_tokens": ANTHROPIC_FORMAT,
+}
 
 
 def build(source: RuntimeSource = runtime) -> FastAPI:
     """Return the FastAPI application. Tests pass a test runtime."""
-    routers = [chat.router, runs.router, approvals.router, limits.router, model_list.router, health.router]
-    return create_app(title="Chat", routers=routers, runtime=source, context_source="adapter")
+    sources = (chat, completions, messages, runs, approvals, limits, model_list, health)
+    routers = [each.router for each in sources]
+    return create_app(
+        title="Chat", routers=routers, runtime=source, context_source="adapter", error_formats=_ERROR_FORMATS
+    )
 
 
 app = build()

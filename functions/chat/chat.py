@@ -5,8 +5,9 @@ run.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Annotated, Self
+from typing import Annotated, Protocol, Self
 
+from atrium.agent.model import TurnRequest
 from atrium.agent.turn import Turn
 from atrium.bootstrap import Runtime
 from atrium.http import logs
@@ -22,7 +23,7 @@ from atrium.kernel.errors import Conflict, IdempotencyInProgress, Unavailable
 from atrium.kernel.ids import RunId
 from atrium.quotas.responses import rate_limit_headers
 from atrium.runs.approvals import paused
-from atrium.runs.model import Run, read_error
+from atrium.runs.model import Run, RunEvent, read_error
 from atrium.tenants.context import Caller, TenantContext
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
@@ -31,7 +32,7 @@ from starlette.types import Receive, Scope, Send
 
 from functions.chat import sse
 from functions.chat.models import ChatAnswer, ChatBody, render_chat
-from functions.chat.sse import EventWriter, EventWriterDep
+from functions.chat.sse import EventWriterDep
 from functions.chat.worker import TurnWorker
 
 _OUR_SIDE = 500
@@ -136,37 +137,53 @@ async def chat(
     client disconnects. Limits are checked before the model is called (429).
     """
     require_own_tenant(tenant, body.tenant_id)
-    run, headers = await run_in_threadpool(_answer, body, tenant, runtime, attempt)
+    run, headers = await run_in_threadpool(answer_turn, body.to_domain(), tenant, runtime, attempt)
     if run.outcome is not None and run.outcome.error is not None:
         return render_failure(request, run.outcome.error.to_failure(run.id), headers)
     response.headers.update(headers)
     return render_chat(run)
 
 
-def _answer(
-    body: ChatBody, tenant: TenantContext, runtime: Runtime, attempt: IdempotentTurn
+def limit_headers(turn: Turn) -> dict[str, str]:
+    """Return the rate limit headers with the values at the turn's admission."""
+    return rate_limit_headers(turn.started.admitted, turn.run.started_at.timestamp())
+
+
+def answer_turn(
+    asked: TurnRequest,
+    tenant: TenantContext,
+    runtime: Runtime,
+    attempt: IdempotentTurn,
+    headers_of: Callable[[Turn], Mapping[str, str]] = limit_headers,
 ) -> tuple[Run, Mapping[str, str]]:
     """Run a turn, or find the run of an earlier call. Return the run and the headers of the response."""
     saved = attempt.begin()
     if saved is not None:
         return saved, REPLAYED
-    turn = attempt.attach(lambda: turn_service(runtime, tenant, BUFFERED_SECONDS_MAX).begin(body.to_domain()))
-    _name_in_log(turn)
+    turn = begin_turn(asked, tenant, runtime, attempt, BUFFERED_SECONDS_MAX)
+    name_in_log(turn)
     for event in turn.events():
         last = event
     logs.record_run(turn.ended)
     if turn.ended is None:
         raise read_error(last)
-    return turn.ended, _limit_headers(turn)
+    return turn.ended, headers_of(turn)
 
 
-def _name_in_log(turn: Turn) -> None:
-    logs.bind(session_id=turn.run.session_id, run_id=turn.run.id)
+def begin_turn(
+    asked: TurnRequest,
+    tenant: TenantContext,
+    runtime: Runtime,
+    attempt: IdempotentTurn,
+    seconds_max: int | None = None,
+) -> Turn:
+    """Begin the turn of a call that was not executed before."""
+    return attempt.attach(lambda: turn_service(runtime, tenant, seconds_max).begin(asked))
 
 
-def _limit_headers(turn: Turn) -> dict[str, str]:
-    """Return the rate limit headers with the values at the turn's admission."""
-    return rate_limit_headers(turn.started.admitted, turn.run.started_at.timestamp())
+def name_in_log(turn: Turn) -> None:
+    """Add the ids of a turn to the following log lines of this thread or task."""
+    logs.bind(session_id=turn.run.own_session_id or "", run_id=turn.run.id)
 
 
 @router.post("/v1/chat/stream", responses={**_REFUSALS, **sse.DOCUMENTATION}, response_class=StreamingResponse)
@@ -185,16 +202,31 @@ async def stream_chat(
         events = replay(runtime, tenant.tenant_id, saved.id, after=0)
         stored = await run_in_threadpool(lambda: [writer.encode(event) for event in events.read()])
         return StreamingResponse(iter(stored), media_type=sse.MEDIA_TYPE, headers={**sse.HEADERS, **REPLAYED})
-    turn = await run_in_threadpool(attempt.attach, lambda: turn_service(runtime, tenant).begin(body.to_domain()))
-    _name_in_log(turn)
-    return _TurnResponse(TurnWorker(turn), writer, _limit_headers(turn))
+    turn = await run_in_threadpool(begin_turn, body.to_domain(), tenant, runtime, attempt)
+    name_in_log(turn)
+    worker = TurnWorker(turn)
+    return TurnResponse(worker, worker.events(sse.KEEP_ALIVE_SECONDS), writer, limit_headers(turn))
 
 
-class _TurnResponse(StreamingResponse):
+class EventEncoder(Protocol):
+    """Encodes the events of one run, in their order, as a stream."""
+
+    def encode(self, event: RunEvent | None) -> bytes:
+        """Return the bytes for an event or, if it is None, for a pause of 15 seconds."""
+        ...
+
+
+class TurnResponse(StreamingResponse):
     """A stream of a turn's events. The worker stops sending events when the client disconnects."""
 
-    def __init__(self, worker: TurnWorker, writer: EventWriter, headers: Mapping[str, str]) -> None:
-        super().__init__(_encode(worker, writer), media_type=sse.MEDIA_TYPE, headers={**sse.HEADERS, **headers})
+    def __init__(
+        self,
+        worker: TurnWorker,
+        events: AsyncIterator[RunEvent | None],
+        encoder: EventEncoder,
+        headers: Mapping[str, str],
+    ) -> None:
+        super().__init__(_encode(events, encoder), media_type=sse.MEDIA_TYPE, headers={**sse.HEADERS, **headers})
         self._worker = worker
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -204,6 +236,6 @@ class _TurnResponse(StreamingResponse):
             self._worker.leave()
 
 
-async def _encode(worker: TurnWorker, writer: EventWriter) -> AsyncIterator[bytes]:
-    async for event in worker.events(sse.KEEP_ALIVE_SECONDS):
-        yield writer.encode(event)
+async def _encode(events: AsyncIterator[RunEvent | None], encoder: EventEncoder) -> AsyncIterator[bytes]:
+    async for event in events:
+        yield encoder.encode(event)

@@ -37,8 +37,8 @@ RoutingField = Annotated[RoutingAnswer | None, Field(exclude_if=operator.not_)]
 class StartData(StrictModel):
     """Ids and model of an admitted turn."""
 
-    session_id: str
-    """Id of the turn's session."""
+    session_id: str | None
+    """Id of the turn's session. Null for a call of a compatible endpoint that belongs to no session."""
     run_id: str
     """Id of the run that records the turn."""
     model: str
@@ -89,6 +89,8 @@ class FinalData(StrictModel):
     """Why the turn ended. Null if the reason is unknown."""
     degraded: bool
     """Whether the answer is from a fallback model or is the agent's fallback text."""
+    stop_sequence: Annotated[str | None, Field(exclude_if=operator.not_)] = None
+    """The stop sequence that ended the answer, in a run of a compatible endpoint. Absent otherwise."""
 
 
 class UsageAnswer(StrictModel):

@@ -1,20 +1,27 @@
-"""`GET /v1/models`: the models that the caller may use. The format is a superset of OpenAI's."""
+"""`GET /v1/models`: the models that the caller may use, in a superset of OpenAI's format or in Anthropic's."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from atrium.bootstrap import Runtime
 from atrium.http.dependencies import RuntimeDep, TenantDep
 from atrium.http.guarding import open_guard
-from atrium.http.models import StrictModel
+from atrium.http.models import StrictModel, read_decimal_text
+from atrium.kernel.clock import format_time
+from atrium.kernel.errors import invalid_field
+from atrium.kernel.pagination import LIMIT_DEFAULT
 from atrium.llm.catalogue import MODELS, ModelInfo, Price, Rates, find_price, released_at
+from atrium.quotas.limits import moment
 from atrium.storage.table import TenantTable
-from atrium.tenants.context import KeySource, KeyUse
+from atrium.tenants.context import KeySource, KeyUse, TenantContext
 from atrium.tenants.plans import PLANS
 from atrium.tenants.store import TenantStore
-from fastapi import APIRouter
+from fastapi import APIRouter, Header, Query
+from pydantic import BeforeValidator
 
 router = APIRouter(tags=["models"])
+_CURSOR = "Only in Anthropic's format: return models {} this one"
 
 
 class RatesAnswer(StrictModel):
@@ -84,19 +91,88 @@ class ModelList(StrictModel):
     """The models, by vendor and size."""
 
 
+class VendorModel(StrictModel):
+    """A model in Anthropic's format."""
+
+    type: Literal["model"] = "model"
+    """Always `model`."""
+    id: str
+    """The value of `model` in a request."""
+    display_name: str
+    """The name of the model for people."""
+    created_at: str
+    """When the model was first offered (RFC 3339, UTC)."""
+
+
+class VendorModelList(StrictModel):
+    """A page of the models that the caller may use, in Anthropic's format."""
+
+    data: list[VendorModel]
+    """The models of this page, newest first."""
+    has_more: bool
+    """Whether there are more models in the direction of the page."""
+    first_id: str | None
+    """Id of the first model of this page, for `before_id`. Null if the page is empty."""
+    last_id: str | None
+    """Id of the last model of this page, for `after_id`. Null if the page is empty."""
+
+
 @router.get("/v1/models")
-def list_models(tenant: TenantDep, runtime: RuntimeDep) -> ModelList:
+def list_models(
+    tenant: TenantDep,
+    runtime: RuntimeDep,
+    anthropic_version: Annotated[
+        str | None, Header(max_length=64, description="Any value: the response has Anthropic's format")
+    ] = None,
+    limit: Annotated[
+        int,
+        Query(ge=1, le=1000, description="Models of a page in Anthropic's format, 1 to 1000. Default 20"),
+        BeforeValidator(read_decimal_text),
+    ] = LIMIT_DEFAULT,
+    after_id: Annotated[
+        str | None, Query(max_length=128, description="Only with Anthropic's format: models after this one")
+    ] = None,
+    before_id: Annotated[
+        str | None, Query(max_length=128, description="Only with Anthropic's format: models before this one")
+    ] = None,
+) -> ModelList | VendorModelList:
     """List the models that the caller may use.
 
     The plan of the tenant includes them by size, the tenant's policies allow the caller to use `model:{id}`, and the
     tenant or the platform has an API key for their provider. A credential without the scope `chat` or `jobs:write` gets
-    an empty list, unless a policy of the tenant allows it to use models.
+    an empty list, unless a policy of the tenant allows it to use models. The format is OpenAI's with more fields or,
+    with the header `anthropic-version`, Anthropic's.
     """
+    found = _find(tenant, runtime)
+    if anthropic_version is None:
+        return ModelList(data=found)
+    newest = sorted(found, key=lambda model: -model.created)
+    return _page(newest, limit, after_id, before_id)
+
+
+def _page(models: Sequence[ModelAnswer], limit: int, after_id: str | None, before_id: str | None) -> VendorModelList:
+    ids = [model.id for model in models]
+    for name, given in (("after_id", after_id), ("before_id", before_id)):
+        if given is not None and given not in ids:
+            raise invalid_field(name, "must be the id of a model of this list", place="query")
+    rest = models[ids.index(after_id) + 1 :] if after_id else models
+    rest = rest[: ids.index(before_id)] if before_id and not after_id else rest
+    page = rest[-limit:] if before_id and not after_id else rest[:limit]
+    shown = [
+        VendorModel(id=each.id, display_name=each.display_name, created_at=format_time(moment(each.created)))
+        for each in page
+    ]
+    first, last = (page[0].id, page[-1].id) if page else (None, None)
+    return VendorModelList(data=shown, has_more=len(rest) > len(page), first_id=first, last_id=last)
+
+
+def _find(tenant: TenantContext, runtime: Runtime) -> list[ModelAnswer]:
+    """Return the models that the caller may use, by vendor and size."""
     guard, now = open_guard(runtime, tenant), runtime.clock()
     included = [model for model in MODELS.values() if model.size in PLANS[tenant.plan].models]
     allowed = [model for model in included if guard.evaluate(f"model:{model.id}").allowed]
     sources = _key_sources(runtime, guard.table, {model.vendor for model in allowed})
-    return ModelList(data=[_render(model, source, now) for model in allowed if (source := sources[model.vendor])])
+    return [_render(model, source, now) for model in allowed if (source := sources[model.vendor])]
 
 
 def _key_sources(runtime: Runtime, table: TenantTable, providers: set[str]) -> dict[str, KeySource | None]:

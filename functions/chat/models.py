@@ -176,10 +176,10 @@ class RunAnswer(StrictModel):
     """Id of the run."""
     status: RunStatus
     """Status of the run. `succeeded`, `failed` and `cancelled` are final."""
-    session_id: str
-    """Id of the run's session."""
-    agent_id: str
-    """Id of the run's agent."""
+    session_id: str | None
+    """Id of the run's session. Null for a call of a compatible endpoint that belongs to no session."""
+    agent_id: str | None
+    """Id of the run's agent. Null for a call of a compatible endpoint that names a model, not an agent."""
     provider: str
     """Provider of `model`."""
     model: str
@@ -245,8 +245,8 @@ def render_run(run: Run) -> RunAnswer:
     return RunAnswer(
         id=run.id,
         status=run.status,
-        session_id=run.session_id,
-        agent_id=run.agent_id,
+        session_id=run.own_session_id,
+        agent_id=run.agent_id or None,
         provider=run.provider,
         model=run.model,
         routing=render_routing(run.routing),

@@ -27,6 +27,7 @@ BLOBS_OF = {
     "s3:GetObject": ("chat", "sessions", "jobs"),
     "s3:PutObject": ("chat", "sessions", "jobs"),
     "s3:DeleteObject": ("chat", "sessions", "jobs"),
+    "s3:PutObjectTagging": ("chat", "jobs"),
 }
 _GONE = "not called: with it S3 answers 404, not 403, for an object that is gone"
 _DELETED = "ends a run whose session was deleted during the run"

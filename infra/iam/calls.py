@@ -91,7 +91,10 @@ def describe(service: str, operation: str, arguments: dict[str, Any]) -> Iterato
     """Yield the action, resource and keys of a call. Yield nothing for operations that no function uses."""
     if service == "s3":
         if operation in _OBJECTS:
-            yield f"s3:{operation}", "blobs", _shapes([str(arguments["Key"])])
+            key = _shapes([str(arguments["Key"])])
+            yield f"s3:{operation}", "blobs", key
+            if "Tagging" in arguments:
+                yield f"s3:{operation}Tagging", "blobs", key
         return
     if service == "secretsmanager":
         if operation in _OF_SECRETS:

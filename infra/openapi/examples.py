@@ -70,6 +70,19 @@ EXAMPLES = {
             ]
         }
     ),
+    "createCompletion": Example(
+        {"model": DEFAULT_MODEL, "messages": [{"role": "user", "content": "Name three rivers of Portugal."}]}
+    ),
+    "createMessage": Example(
+        {
+            "model": DEFAULT_MODEL,
+            "max_tokens": 200,
+            "messages": [{"role": "user", "content": "Name three rivers of Portugal."}],
+        }
+    ),
+    "countMessageTokens": Example(
+        {"model": DEFAULT_MODEL, "messages": [{"role": "user", "content": "Name three rivers of Portugal."}]}
+    ),
     "checkLimits": Example({"message": "What is 6*7?"}),
     "createSession": Example({"title": "Trip to Lisbon", "end_user": "customer-42", "metadata": {"ticket": "T-1001"}}),
     "updateSession": Example({"title": "Mental arithmetic"}),

@@ -20,6 +20,7 @@ INFO = {
 
 TAGS = {
     "chat": "Send a message to an agent; the answer is one object or a stream of events.",
+    "compatible": "The same in the formats of OpenAI's and Anthropic's APIs, streams and errors included.",
     "models": "Models that the caller may use, with limits and prices.",
     "runs": "The record of a turn: status, events, result.",
     "sessions": "Conversations and their messages.",

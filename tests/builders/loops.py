@@ -4,11 +4,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from atrium.agent.heartbeat import StopSignal
-from atrium.agent.loop import AgentLoop, LoopInput
+from atrium.agent.loop import AgentLoop
+from atrium.agent.model import LoopInput
 from atrium.kernel.clock import Clock
 from atrium.kernel.ids import RunId, TenantId
 from atrium.llm.model import ModelMessage, Text
+from atrium.runs.heartbeat import StopSignal
 from atrium.runs.model import (
     ApprovalRequiredEvent,
     LoopEvent,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from atrium.datasets import worker
 from atrium.identity.social.descriptions import DESCRIPTIONS
-from atrium.llm.catalogue import MODELS, Rates, find_price
+from atrium.llm.catalogue import MODELS, ModelOptions, Rates, find_price
 from atrium.quotas.limits import DEFINITIONS
 from atrium.tenants.plans import PLANS
 
@@ -77,6 +77,31 @@ def test_the_guide_of_models_says_what_long_prompts_cost() -> None:
         (f"{price.long_prompt_tokens:,}".replace(",", " "), _shown(price.long_rates))
         for price in prices
         if price.long_rates
+    ]
+
+
+def test_the_guide_of_models_says_which_options_each_model_accepts() -> None:
+    section = MODELS_GUIDE.partition("## Options of a call")[2].partition("\n## ")[0]
+    table = [re.findall(r" (.+?) \|", line) for line in section.splitlines() if line.startswith("| ")]
+    columns = zip(*table, strict=True)
+    next(columns)
+    told = {name.strip("`"): cells for name, *cells in columns}
+    assert told == {model.id: _options_of(model.options) for model in MODELS.values()}
+
+
+def _options_of(options: ModelOptions) -> list[str]:
+    sampling = "without thinking" if options.samples_only_without_thinking else "yes"
+    efforts = ", ".join(options.efforts) if len(options.efforts) < 5 else "low to max"
+    stops = f"{options.stop_sequences_max}{', without thinking' if options.samples_only_without_thinking else ''}"
+    return [
+        "yes" if options.forces_tools else "no",
+        "yes" if options.limits_tool_calls else "no",
+        "yes" if options.thinking_off else "no",
+        efforts,
+        sampling if {"temperature", "top_p"} <= set(options.sampling) else "no",
+        sampling if "seed" in options.sampling else "no",
+        stops,
+        "enforced" if options.enforces_schemas else "in the prompt",
     ]
 
 

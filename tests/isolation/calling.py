@@ -48,6 +48,8 @@ class Answer:
 
     @property
     def code(self) -> str:
+        if "error" in self.json:  # in a vendor's format
+            return str(self.json["error"]["code"]).upper()
         return str(self.json["code"])
 
     def __str__(self) -> str:

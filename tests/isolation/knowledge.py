@@ -62,6 +62,13 @@ BODIES: dict[str, Any] = {
     "POST /v1/auth/refresh": {"refresh_token": "atr_refresh_that_is_not"},
     "POST /v1/chat": {"message": "Hi"},
     "POST /v1/chat/stream": {"message": "Hi"},
+    "POST /v1/chat/completions": {"model": "claude-haiku-5-5", "messages": [{"role": "user", "content": "Hi"}]},
+    "POST /v1/messages": {
+        "model": "claude-haiku-5-5", "max_tokens": 50, "messages": [{"role": "user", "content": "Hi"}],
+    },
+    "POST /v1/messages/count_tokens": {
+        "model": "claude-haiku-5-5", "messages": [{"role": "user", "content": "Hi"}],
+    },
     # A policy that allows everything, because a tenant's first policy replaces the built-in policies.
     "POST /v1/policies": {
         "name": "all {n}", "effect": "allow", "principals": ["tenant:*"], "actions": ["*"], "resources": ["*"],
@@ -111,6 +118,7 @@ ACCESS: dict[str, tuple[str, str]] = {
     "/v1/auth/password": (ANYONE, ANYONE),
     "/v1/clients": ("admin", "admin"),
     "/v1/chat": ("chat", "chat"),
+    "/v1/messages": ("chat", "chat"),
     "/v1/files": ("sessions:read", "sessions:write"),
     "/v1/datasets": ("agents:read", "agents:write"),
     "/v1/datasets/query": ("agents:read", "agents:read"),
@@ -157,10 +165,16 @@ QUERIES: dict[str, dict[str, str]] = {
 REFERENCES: dict[str, dict[str, str]] = {
     "GET /v1/files/content": {"path": "file_path"},
     "DELETE /v1/files": {"path": "file_path"},
+    "POST /v1/messages": {"metadata.user_id": ""},
     "POST /v1/identity-providers": {"client_id": ""},
     "PATCH /v1/identity-providers/{provider_id}": {"client_id": ""},
 }
-NOT_IDS = {"client_id"}
+# Ids of other vendors' formats: of models, of people who are no users, and of tool calls, whose runs are checked in
+# `tests/integration/chat/test_compatible_errors.py`.
+NOT_IDS = {
+    "client_id", "after_id", "before_id", "metadata.user_id", "messages.[].tool_call_id",
+    "messages.[].content.[].tool_use_id",
+}  # fmt: skip
 ELSEWHERE = {
     "POST /oauth/introspect": "tests/integration/oauth",
     "POST /oauth/revoke": "tests/integration/oauth",

@@ -216,9 +216,14 @@ def _parts(request: MessagesRequest, script: Script, conversation: Conversation)
         arguments = json.dumps(call.input, ensure_ascii=False, separators=(",", ":"))
         parts.append(Part("tool_use", arguments, id=f"toolu_01{secrets.token_hex(11)}", name=call.name))
     if not calls:
-        text = _text(script, conversation)
+        output = request.output_config.format
+        text = _text(script, conversation) if output is None or script.echo else _example_text(output.json_schema)
         parts.append(Part("text", pad_to_tokens(text, script.tokens) if script.tokens else text))
     return parts
+
+
+def _example_text(schema: JsonValue) -> str:
+    return json.dumps(_example(schema, "answer", 0), ensure_ascii=False)
 
 
 def _text(script: Script, conversation: Conversation) -> str:
@@ -315,10 +320,15 @@ def _preferred(tools: Sequence[Tool]) -> Tool:
 
 
 def _example_call(tool: Tool, number: int) -> ToolCall:
-    required = (tool.input_schema or {}).get("required")
+    return ToolCall(name=tool.name, input=_example_object(tool.input_schema or {}, number))
+
+
+def _example_object(schema: JsonObject, number: int) -> JsonObject:
+    required, properties = schema.get("required"), schema.get("properties")
     names = [name for name in required if isinstance(name, str)] if isinstance(required, list) else []
-    arguments = {name: _example(tool.properties.get(name), name, number) for name in names}
-    return ToolCall(name=tool.name, input=arguments)
+    return (
+        {name: _example(properties.get(name), name, number) for name in names} if isinstance(properties, dict) else {}
+    )
 
 
 def _example(schema: JsonValue, name: str, number: int) -> JsonValue:
@@ -333,9 +343,11 @@ def _example(schema: JsonValue, name: str, number: int) -> JsonValue:
         if isinstance(options, list) and options:
             return options[0] if key == "enum" else _example(options[0], name, number)
     kind = schema.get("type")
+    if kind == "object":
+        return _example_object(schema, number)
     minimum = schema.get("minimum")
     if kind in {"integer", "number"}:
         return minimum if isinstance(minimum, int | float) else 1
     text = f"1+{number}" if name == "expression" else "UTC" if "zone" in name else "example"
-    values: dict[str, JsonValue] = {"boolean": True, "array": [], "object": {}, "null": None}
+    values: dict[str, JsonValue] = {"boolean": True, "array": [], "null": None}
     return values.get(kind, text) if isinstance(kind, str) else text

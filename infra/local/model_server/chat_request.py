@@ -1,7 +1,8 @@
 """Validates requests of the Chat Completions API, and translates them into requests of the Messages API.
 
 The rules are those of OpenAI and Zhipu that a client can violate: required results of tool calls, lengths of ids and
-names, no tools with reasoning (OpenAI), and the range of the temperature.
+names, no tools or sampling parameters with reasoning (OpenAI), no output schema (Zhipu), and the range of the
+temperature.
 """
 
 import json
@@ -22,6 +23,9 @@ CHAT_MODELS: Mapping[str, bool] = {
     "glm-5.3": True,
 }
 OUTPUT_TOKENS_DEFAULT = 4_096
+ANY_OBJECT: JsonObject = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
+_WITHOUT_REASONING = ("temperature", "top_p", "seed", "stop")
+_ZHIPU_EFFORTS = ("low", "high", "max")
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 CallId = Annotated[str, Field(min_length=1, max_length=40)]
 
@@ -99,6 +103,25 @@ class ToolChoice(Strict):
     function: ChosenFunction
 
 
+class JsonSchema(Strict):
+    name: Name
+    json_schema: Annotated[JsonObject, Field(alias="schema")]
+    description: str | None = None
+    strict: bool = False
+
+
+class ResponseFormat(Strict):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+    @property
+    def output_schema(self) -> JsonObject | None:
+        """Return the schema of the answer, or None for text."""
+        if self.json_schema is not None:
+            return self.json_schema.json_schema
+        return ANY_OBJECT if self.type == "json_object" else None
+
+
 class StreamOptions(Strict):
     include_usage: bool = False
 
@@ -118,6 +141,9 @@ class ChatRequest(Strict):
     reasoning_effort: Literal["none", "low", "medium", "high", "xhigh", "max"] | None = None
     stop: str | Annotated[list[str], Field(max_length=4)] = Field(default_factory=list)
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    seed: int | None = None
+    response_format: ResponseFormat = ResponseFormat(type="text")
     user: str | None = None
 
     @property
@@ -152,14 +178,37 @@ def _check(request: ChatRequest) -> None:
         raise ApiError(400, "max_completion_tokens and reasoning_effort `none` are not supported with this model.")
     if request.tools and not request.is_zhipu and request.reasoning_effort != "none":
         raise ApiError(400, "Function tools are not supported with reasoning. Set reasoning_effort to none.")
-    if request.temperature is not None and not (request.is_zhipu and request.temperature <= 1):
-        raise ApiError(400, "temperature is not supported with this model, or above its maximum.")
-    if request.is_zhipu and request.tool_choice != "auto":
-        raise ApiError(400, "tool_choice supports only auto with this model.")
+    check_options = _check_zhipu if request.is_zhipu else _check_openai
+    check_options(request)
     if request.tool_choice != "auto" and not request.tools:
         raise ApiError(400, "tool_choice is only allowed when tools are specified.")
     for at, message in enumerate(request.messages):
         _check_message(message, at)
+
+
+def _check_openai(request: ChatRequest) -> None:
+    sampling = [name for name in _WITHOUT_REASONING if name in request.model_fields_set]
+    if sampling and request.reasoning_effort != "none":
+        raise ApiError(400, f"{sampling[0]} is not supported with this model and reasoning.")
+    texts = (message.model_dump_json(include={"content"}) for message in request.messages)
+    if request.response_format.type == "json_object" and not any("json" in each.lower() for each in texts):
+        raise ApiError(400, "'messages' must contain the word 'json' to use 'response_format' of type 'json_object'.")
+
+
+def _check_zhipu(request: ChatRequest) -> None:
+    if request.temperature is not None and request.temperature > 1:
+        raise ApiError(400, "temperature is above its maximum.")
+    if request.tool_choice != "auto":
+        raise ApiError(400, "tool_choice supports only auto with this model.")
+    if request.reasoning_effort not in {None, *_ZHIPU_EFFORTS}:
+        raise ApiError(400, f"reasoning_effort must be one of {', '.join(_ZHIPU_EFFORTS)} with this model.")
+    if request.response_format.type == "json_schema":
+        raise ApiError(400, "response_format supports only text and json_object with this model.")
+    if not isinstance(request.stop, str) and len(request.stop) > 1:
+        raise ApiError(400, "stop supports only one sequence with this model.")
+    for name in ("seed", "parallel_tool_calls"):
+        if name in request.model_fields_set:
+            raise ApiError(400, f"{name} is not supported with this model.")
 
 
 def _check_message(message: Message, at: int) -> None:
@@ -184,8 +233,10 @@ def _translate(request: ChatRequest) -> JsonObject:
         if isinstance(request.tool_choice, str)
         else {"type": "tool", "name": request.tool_choice.function.name}
     )
+    schema = request.response_format.output_schema
     return {
         "model": request.model,
+        "output_config": {"format": {"type": "json_schema", "schema": schema}} if schema else {},
         "max_tokens": request.max_completion_tokens or request.max_tokens or OUTPUT_TOKENS_DEFAULT,
         "stream": request.stream,
         "system": [block for message in system for block in message.blocks()],

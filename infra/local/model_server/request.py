@@ -81,6 +81,13 @@ def _key(headers: Mapping[str, str]) -> str:
     return headers.get("x-api-key", "").strip() or (token.strip() if scheme.lower() == "bearer" else "")
 
 
+# The values of `thinking.type` that the models of this line accept. The first accepts a forced tool choice.
+THINKING_TYPES: Mapping[str, frozenset[str]] = {
+    "claude-haiku-5-5": frozenset({"adaptive", "disabled"}),
+    "claude-sonnet-5-5": frozenset({"adaptive", "between_tools"}),
+    "claude-opus-5-5": frozenset({"adaptive"}),
+}
+FORCES_TOOLS = "claude-haiku-5-5"
 SAMPLING = ("temperature", "top_p", "top_k")
 SAMPLING_REMOVED_IN = "2026-10-21"
 
@@ -130,6 +137,20 @@ class ThinkingConfig(Strict):
     display: Literal["summarized", "omitted"] | None = None
 
 
+class OutputFormat(Strict):
+    """The schema of the text of the answer."""
+
+    type: Literal["json_schema"]
+    json_schema: Annotated[dict[str, JsonValue], Field(alias="schema")]
+
+
+class OutputConfig(Strict):
+    """The request's `output_config`."""
+
+    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+    format: OutputFormat | None = None
+
+
 class Prompt(Strict):
     """The body of `POST /v1/messages/count_tokens`. `POST /v1/messages` has the same fields and more."""
 
@@ -140,7 +161,7 @@ class Prompt(Strict):
     tool_choice: ToolChoice = ToolChoice()
     thinking: ThinkingConfig | None = None
     cache_control: JsonValue = None
-    output_config: JsonValue = None
+    output_config: OutputConfig = OutputConfig()
     speed: Literal["standard", "fast"] | None = None
 
     @property
@@ -188,6 +209,9 @@ def read_prompt[P: Prompt](shape: type[P], body: JsonValue, caller: Caller) -> P
             raise ApiError(400, f"{name}: Extra inputs are not permitted")
     require_model(request.model)
     _check_signatures(request.messages)
+    _check_thinking(request)
+    if request.output_config.format is not None:
+        _check_closed(request.output_config.format.json_schema)
     _check_cache_marks(body)
     check_conversation(request)
     return request
@@ -237,6 +261,30 @@ def _check_output(request: MessagesRequest) -> None:
             raise ApiError(400, "thinking.enabled.budget_tokens: Field required")
         if thinking.budget_tokens >= request.max_tokens:
             raise ApiError(400, "`max_tokens` must be greater than `thinking.budget_tokens`")
+
+
+def _check_thinking(request: Prompt) -> None:
+    thinking, is_forced = request.thinking, request.tool_choice.type in {"any", "tool"}
+    known = THINKING_TYPES.get(request.model)
+    if known is None or thinking is None or thinking.type == "enabled":
+        return
+    if thinking.type not in known:
+        raise ApiError(400, f'"thinking.type.{thinking.type}" is not supported for this model.')
+    if is_forced and (thinking.type != "disabled" or request.model != FORCES_TOOLS):
+        raise ApiError(400, "Thinking may not be enabled when tool_choice forces tool use.")
+    if thinking.type != "adaptive" and request.output_config.effort in {"xhigh", "max"}:
+        raise ApiError(400, "output_config.effort: not supported without thinking")
+
+
+def _check_closed(schema: JsonValue) -> None:
+    if isinstance(schema, dict):
+        if schema.get("type") == "object" and schema.get("additionalProperties") is not False:
+            raise ApiError(400, "output_config.format.schema: For 'object' type, 'additionalProperties' must be false")
+        for each in schema.values():
+            _check_closed(each)
+    if isinstance(schema, list):
+        for each in schema:
+            _check_closed(each)
 
 
 def _check_signatures(messages: Sequence[Message]) -> None:

@@ -97,4 +97,4 @@ def test_400_without_a_tenant(api_env: ApiEnv) -> None:
 
 
 def test_422_for_an_unknown_parameter(api_env: ApiEnv) -> None:
-    assert_problem(api_env.chat_as().get("/v1/models?limit=1"), 422, "VALIDATION_FAILED")
+    assert_problem(api_env.chat_as().get("/v1/models?page=1"), 422, "VALIDATION_FAILED")

@@ -4,12 +4,12 @@ import threading
 from dataclasses import replace
 
 import pytest
-from atrium.agent.heartbeat import StopCause, StopSignal
 from atrium.agent.loop import AgentLoop
 from atrium.kernel.errors import ModelFailed, ModelTimeout
 from atrium.llm.model import Text, ToolResult, Usage
 from atrium.llm.tokens import bound_tokens
 from atrium.quotas.model import Estimate
+from atrium.runs.heartbeat import StopCause, StopSignal
 from atrium.runs.model import RunBudget, Spend, answer_text
 from atrium.tools.calculator import CALCULATOR
 from atrium.tools.registry import ToolRegistry

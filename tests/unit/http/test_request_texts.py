@@ -27,7 +27,13 @@ def read_texts() -> dict[str, SchemaValidator]:
 TEXTS = read_texts()
 IDENTIFIERS = {"POST /v1/tools body.name", "PATCH /v1/tools/{tool_id} body.name", "POST /v1/datasets body.name"}
 """Names that consist of ASCII letters, digits, `_` and `-`, because they are sent to models, or used in SQL."""
-NAMES = {name: found for name, found in TEXTS.items() if name.rpartition(".")[2] in LINES and name not in IDENTIFIERS}
+OF_VENDORS = ("POST /v1/chat/completions ", "POST /v1/messages ", "POST /v1/messages/count_tokens ")
+"""Bodies in the formats of other vendors."""
+NAMES = {
+    name: found
+    for name, found in TEXTS.items()
+    if name.rpartition(".")[2] in LINES and name not in IDENTIFIERS and not name.startswith(OF_VENDORS)
+}
 EMAILS = {name: found for name, found in TEXTS.items() if name.rpartition(".")[2] == "email"}
 
 

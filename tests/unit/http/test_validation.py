@@ -27,6 +27,7 @@ KINDS: dict[str, set[str]] = {
     "list": {"list_type"},
     "dict": {"dict_type"},
     "model": {"model_type"},
+    "none": {"none_required"},
     "model-fields": {"model_attributes_type", "extra_forbidden", "missing"},
     "json-or-python": {"is_instance_of"},
     "tagged-union": {"union_tag_invalid", "union_tag_not_found"},

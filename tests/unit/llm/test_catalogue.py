@@ -108,7 +108,7 @@ def test_the_bound_covers_every_byte_of_a_prompt() -> None:
     ("request_", "words"),
     [
         (ModelRequest("claude-nothing", "", (), 1), "not in the catalogue"),
-        (ModelRequest("claude-haiku-5-5", "", (), 1, temperature=0.0), "does not accept a temperature"),
+        (ModelRequest("claude-haiku-5-5", "", (), 1, temperature=0.0), "does not accept `temperature`"),
         (ModelRequest("claude-haiku-5-5", "", (), 0), "between 1 and 128000"),
         (ModelRequest("claude-haiku-5-5", "", (), 128_001), "between 1 and 128000"),
     ],

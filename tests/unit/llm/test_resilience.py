@@ -9,7 +9,7 @@ from atrium.llm.catalogue import MODELS, ModelInfo
 from atrium.llm.circuit import OPEN_SECONDS, OUTAGES_MAX, SUCCESSES_NEEDED, TRIALS_MAX
 from atrium.llm.content import IMAGE_OMITTED
 from atrium.llm.failures import ProviderFailure
-from atrium.llm.model import Completed, ModelMessage, ModelRequest, Text, Thinking
+from atrium.llm.model import Completed, ModelMessage, ModelRequest, Text, Thinking, ToolSchema
 from atrium.llm.resilience import REMEMBERED_SECONDS, CircuitBreaker, ModelLatencies, ResilientProvider
 from atrium.storage.table import PhysicalTable, PlatformTable
 
@@ -131,6 +131,22 @@ def test_a_fallback_gets_no_thinking_of_another_model_and_its_own_longest_answer
     assert sent.messages[1] == ModelMessage("assistant", (Text("Hello"),))
     assert sent.max_tokens < request.max_tokens
     assert models.scripted[OPUS].requests == [request]
+
+
+def test_a_fallback_that_does_not_accept_the_options_is_skipped(models: Models) -> None:
+    models.scripted[OPUS].say(outage())
+    request = replace(REQUEST, thinking="off", effort="low", fallbacks=("claude-nothing", OPUS, SONNET))
+    list(models.provider.open(request, deadline_seconds=9))
+    assert models.asked() == [OPUS, SONNET]
+
+
+def test_the_failure_is_that_of_the_last_model_that_accepts_the_options(models: Models) -> None:
+    models.scripted[HAIKU].say(outage())
+    tool = ToolSchema("look", "Looks.", {"type": "object"})
+    request = replace(REQUEST, model=HAIKU, tools=(tool,), tool_choice="required", fallbacks=(SONNET, OPUS))
+    with pytest.raises(ModelFailed):
+        list(models.provider.open(request, deadline_seconds=9))
+    assert models.asked() == [HAIKU]
 
 
 def test_a_model_that_accepts_no_images_gets_text_instead(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,7 @@
 """The parser of a provider's answer, which never treats an incomplete answer as complete."""
 
+from dataclasses import replace
+
 import httpx2
 import pytest
 from atrium.kernel.errors import ModelFailed
@@ -87,6 +89,33 @@ def test_an_unknown_stop_reason_ends_the_turn() -> None:
     *_, end = provider_of(START, *TEXT, reason("tired"), STOP).open(HELLO, deadline_seconds=5)
     assert isinstance(end, Completed)
     assert end.stop_reason == "end_turn"
+
+
+@pytest.mark.parametrize(
+    ("stop", "reported", "expected"),
+    [
+        ("stop_sequence", "END", "END"),
+        ("stop_sequence", "OTHER", None),  # not requested
+        ("stop_sequence", ["END"], None),
+        ("stop_sequence", None, None),
+        ("end_turn", "END", None),
+    ],
+)
+def test_reports_the_requested_stop_sequence_that_was_hit(stop: str, reported: object, expected: str | None) -> None:
+    end: Event = {"type": "message_delta", "delta": {"stop_reason": stop, "stop_sequence": reported}, "usage": {}}
+    request = replace(HELLO, stop_sequences=("STOP", "END"))
+    *_, completed = provider_of(START, *TEXT, end, STOP).open(request, deadline_seconds=5)
+    assert isinstance(completed, Completed)
+    assert (completed.stop_reason, completed.stop_sequence) == (stop, expected)
+
+
+def test_a_tool_call_is_no_stop_sequence() -> None:
+    call = (opened(1, type="tool_use", id="t", name="n", input={}), closed(1))
+    end: Event = {"type": "message_delta", "delta": {"stop_reason": "stop_sequence", "stop_sequence": "END"}}
+    request = replace(HELLO, stop_sequences=("END",))
+    *_, completed = provider_of(START, *TEXT, *call, end, STOP).open(request, deadline_seconds=5)
+    assert isinstance(completed, Completed)
+    assert (completed.stop_reason, completed.stop_sequence) == ("tool_use", None)
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,37 @@ def test_a_stream_ends_with_done(server: ModelServer, open_http: httpx.Client) -
     assert (record.outcome, record.model, record.message_count, record.usage) == ("completed", GPT, 1, None)
 
 
+OUTPUT = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "place",
+        "schema": {
+            "type": "object",
+            "properties": {
+                "name": {"type": "string"},
+                "at": {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]},
+            },
+            "required": ["name", "at"],
+        },
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("model", "output", "expected"),
+    [
+        (GPT, OUTPUT, {"name": "example", "at": {"x": 1}}),
+        (GPT, {"type": "json_object"}, {"answer": "example"}),
+        (GLM, {"type": "json_object"}, {"answer": "example"}),
+    ],
+)
+def test_an_output_format_gets_an_example(chat: Any, model: str, output: dict[str, Any], expected: Any) -> None:
+    answer = chat.create(model=model, messages=[user("As JSON, please.")], response_format=output)
+    assert json.loads(answer.choices[0].message.content) == expected
+    echoed = chat.create(model=model, messages=[user("[[echo]]no JSON")], response_format=output)
+    assert echoed.choices[0].message.content == "no JSON"
+
+
 CALL = {"id": "call_1", "type": "function", "function": {"name": "calculator", "arguments": "{}"}}
 ASKED = {"role": "assistant", "content": None, "tool_calls": [CALL]}
 RESULT = {"role": "tool", "tool_call_id": "call_1", "content": "1"}
@@ -180,10 +211,19 @@ INVALID: list[tuple[int, dict[str, Any]]] = [
     (400, {"model": GLM, "max_completion_tokens": 5}),
     (400, {"temperature": 0.5}),
     (400, {"model": GLM, "temperature": 1.5}),
+    (400, {"top_p": 0.5}),
+    (400, {"seed": 1}),
+    (400, {"stop": ["END"]}),
+    (400, {"model": GLM, "seed": 1}),
+    (400, {"model": GLM, "stop": ["1", "2"]}),
+    (400, {"model": GLM, "reasoning_effort": "medium"}),
+    (400, {"model": GLM, "tools": [TOOL], "parallel_tool_calls": False}),
+    (400, {"model": GLM, "response_format": OUTPUT}),
+    (400, {"response_format": {"type": "json_object"}}),  # the messages do not mention JSON
     (400, {"tools": [TOOL]}),
     (400, {"tool_choice": "none"}),
     (400, {"model": GLM, "tools": [TOOL], "tool_choice": "none"}),
-    (400, {"stop": ["1", "2", "3", "4", "5"]}),
+    (400, {"stop": ["1", "2", "3", "4", "5"], "reasoning_effort": "none"}),
     (400, {"messages": [user("a"), ASKED]}),
     (400, {"messages": [user("a"), ASKED, user("b")]}),
     (400, {"messages": [user("a"), RESULT]}),

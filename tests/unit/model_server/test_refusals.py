@@ -69,6 +69,14 @@ def test_one_turn_may_be_several_messages(http: httpx.Client) -> None:
     assert http.post("/v1/messages", json=both).status_code == 200
 
 
+TOOL: JsonObject = {"name": "a", "input_schema": {"type": "object"}}
+BETWEEN: JsonObject = {"type": "between_tools"}
+
+
+def output(schema: JsonObject) -> JsonObject:
+    return {"format": {"type": "json_schema", "schema": schema}}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -97,6 +105,17 @@ def test_one_turn_may_be_several_messages(http: httpx.Client) -> None:
         ({"tool_choice": {"type": "tool", "name": "x"}}, "tool_choice: Tool 'x' not found in provided tools"),
         ({"thinking": {"type": "enabled"}}, "thinking.enabled.budget_tokens: Field required"),
         ({"thinking": {"type": "enabled", "budget_tokens": 5000}}, "`max_tokens` must be greater than"),
+        ({"thinking": {"type": "between_tools"}}, '"thinking.type.between_tools" is not supported'),
+        ({"model": "claude-sonnet-5-5", "thinking": {"type": "disabled"}}, '"thinking.type.disabled" is not supported'),
+        ({"tools": [TOOL], "tool_choice": {"type": "any"}, "thinking": {"type": "adaptive"}}, "Thinking may not be"),
+        (
+            {"model": "claude-sonnet-5-5", "tools": [TOOL], "tool_choice": {"type": "any"}, "thinking": BETWEEN},
+            "Thinking may not be",
+        ),
+        ({"thinking": {"type": "disabled"}, "output_config": {"effort": "max"}}, "not supported without thinking"),
+        ({"output_config": {"effort": "none"}}, "output_config.effort: Input should be"),
+        ({"output_config": output({"type": "object"})}, "'additionalProperties' must be false"),
+        ({"output_config": output({"anyOf": [{"type": "object"}]})}, "'additionalProperties' must be false"),
     ],
 )
 def test_fields_must_fit(http: httpx.Client, changes: JsonObject, message: str) -> None:

@@ -18,7 +18,7 @@ type Document = dict[str, Any]
 
 # Routes without an idempotency key: they create nothing, or need a password or a token that is valid once.
 WITHOUT_IDEMPOTENCY_KEY = {
-    "/v1/limits/check",
+    *("/v1/limits/check", "/v1/messages/count_tokens"),
     *("/v1/auth/login", "/v1/auth/refresh", "/v1/auth/logout", "/v1/auth/password", "/v1/auth/invitations/accept"),
 }
 PUBLIC = {

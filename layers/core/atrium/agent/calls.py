@@ -5,8 +5,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import replace
 
-from atrium.agent.heartbeat import StopSignal
 from atrium.llm.model import ToolResult, ToolUse
+from atrium.runs.heartbeat import StopSignal
 from atrium.runs.steps import STOPPED
 from atrium.tools.model import ToolContext
 from atrium.tools.registry import ImageBudget, ToolAnswer, ToolRegistry

@@ -11,7 +11,7 @@ from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from atrium.agent.model import AUTO_MODEL, AgentConfig, TurnRequest
+from atrium.agent.model import AUTO_MODEL, AgentConfig, TurnRequest, bare_agent
 from atrium.agent.store import AgentStore, read_agent
 from atrium.context.conversation import Conversation, RecentRuns, open_conversation
 from atrium.kernel.clock import Clock
@@ -26,6 +26,7 @@ from atrium.kernel.errors import (
 )  # fmt: skip
 from atrium.kernel.ids import AgentId, SessionId, TenantId, is_id
 from atrium.llm.catalogue import MODELS, NANOS_PER_USD, ModelInfo, find_model
+from atrium.llm.content import has_images
 from atrium.llm.model import ModelMessage, ModelRequest, texts_of
 from atrium.llm.tokens import estimate_prompt_tokens
 from atrium.policy.guard import PolicyGuard
@@ -138,7 +139,10 @@ class TurnContextReader:
         `ValidationFailed`, and `CircuitOpen` if the model is `auto` and no model can be called.
         """
         wanted_agent, session_id = checked_ids(request)
-        guess = wanted_agent or self.default_agents.get(self.context.tenant_id)
+        if request.agent_name is not None:
+            wanted_agent = self._find_agent(request.agent_name)
+        is_bare = request.caller is not None and wanted_agent is None
+        guess = wanted_agent or (None if is_bare else self.default_agents.get(self.context.tenant_id))
         history = _readers().submit(self.read_history, session_id) if session_id else None
         place = [keys.session(session_id)] if session_id else []
         read = read_limited(self.context, self.agents.table, self.clock, guess, *place)
@@ -148,7 +152,10 @@ class TurnContextReader:
             raise NotFound("Session not found.")
         item = read.found.get(keys.agent(guess)) if guess else None
         self._check_text(request)
-        agent = self._choose(wanted_agent, session, read.tenant, read_agent(item) if item else None)
+        if is_bare:
+            agent = bare_agent(request.model or AUTO_MODEL, self.clock())
+        else:
+            agent = self._choose(wanted_agent, session, read.tenant, read_agent(item) if item else None)
         if session and not _is_fresh(session, runs):
             runs = self.read_history(session.id)
         version, routing = read.tenant["config_version"], None
@@ -263,6 +270,13 @@ class TurnContextReader:
             raise NotFound("Agent not found.")
         return agent
 
+    def _find_agent(self, name: str) -> AgentId:
+        found = self.agents.find(name)
+        if found is None:
+            valid = list_valid([AUTO_MODEL, *_models_of(self.context.plan)])
+            raise invalid_field("model", f"must be one of {valid}, or the id or name of an agent")
+        return found
+
     def _read_agent(self, agent_id: AgentId, read: AgentConfig | None) -> AgentConfig | None:
         return read if read and read.id == agent_id else self.agents.get(agent_id)
 
@@ -275,7 +289,7 @@ class TurnContextReader:
 
 
 def _has_images(request: TurnRequest) -> bool:
-    return len(texts_of(request.message)) < len(request.message)
+    return has_images(request.message) or (request.caller is not None and request.caller.has_images())
 
 
 def _count_prompt_tokens(agent: AgentConfig, request: TurnRequest, runs: RecentRuns) -> int:

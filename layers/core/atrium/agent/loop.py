@@ -7,20 +7,23 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from types import MappingProxyType
 from typing import Literal
 
 from atrium.agent.admission import Allowance, AllowanceStop
 from atrium.agent.calls import CUT_OFF, answer_calls, result_of
-from atrium.agent.heartbeat import StopCause, StopSignal
+from atrium.agent.model import LoopInput
+from atrium.context.caller import call_id
 from atrium.context.compaction import plan_compaction
-from atrium.context.conversation import Conversation, as_model_messages
+from atrium.context.conversation import as_model_messages
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import AtriumError, CircuitOpen, ModelFailed, ModelTimeout
 from atrium.kernel.ids import mint_message_id
 from atrium.llm import model as llm
 from atrium.llm.catalogue import price
 from atrium.llm.normalise import clean_id, repair_request
+from atrium.runs.heartbeat import StopCause, StopSignal
 from atrium.runs.model import (
     STEP_SEPARATOR,
     ApprovalRequiredEvent,
@@ -35,36 +38,14 @@ from atrium.runs.model import (
 )
 from atrium.runs.steps import STOPPED, Resumption, Step
 from atrium.tools.done import DONE, REMINDER
-from atrium.tools.model import ToolContext
-from atrium.tools.registry import ToolAnswer, ToolRegistry
+from atrium.tools.registry import ToolAnswer
 
 type LoopStop = llm.StopReason | AllowanceStop | StopCause | Literal["done", "fallback", "approval_required"]
 
 REFUSAL = "I cannot help with that. If you tell me what you want to achieve, I may be able to help in another way."
+NO_APPROVAL = "Not called: this tool needs the approval of a person, which this endpoint does not support."
 MODEL_FAILURES = (ModelFailed, ModelTimeout, CircuitOpen)
 _GRACE_SECONDS = 5.0  # the turn's deadline must end a call before the provider's deadline does
-
-
-@dataclass(frozen=True, slots=True)
-class LoopInput:
-    """The input of the agent loop. `history` ends with the user's message, `conversation` is what came before.
-
-    `fallbacks` are tried if `model` fails. If all fail, `fallback_text` is the answer; with "" the error is raised.
-    """
-
-    model: str
-    system: str
-    history: tuple[llm.ModelMessage, ...]
-    max_tokens: int
-    temperature: float | None
-    tools: ToolRegistry
-    context: ToolContext
-    max_iterations: int
-    require_done_tool: bool = False
-    fallbacks: tuple[str, ...] = ()
-    fallback_text: str = ""
-    approvals: frozenset[str] = frozenset()
-    conversation: Conversation = field(default_factory=Conversation)
 
 
 @dataclass(slots=True)
@@ -86,6 +67,7 @@ class AgentLoop:
     messages: list[Message] = field(default_factory=list)
     iterations: int = 0
     stop_reason: LoopStop | None = None
+    stop_sequence: str | None = None
     degraded: bool = False
     failure: AtriumError | None = None
     waiting: tuple[llm.ToolUse, ...] = ()
@@ -152,22 +134,27 @@ class AgentLoop:
             yield from self._answer(calls, executed=goes_on)
         if completed.stop_reason == "refusal":
             yield from self._say(REFUSAL)
-        if self.stop_reason == "approval_required":
+        if self.stop_reason is not None:
             return
         if self.signal.cause is not None:
             self.stop_reason = self.signal.cause
         elif goes_on and any(self._can_be_made(call) and call.name == DONE.name for call in calls):
             self.stop_reason = "done"
         elif not goes_on and not self._tighten(completed):
+            self.stop_sequence = completed.stop_sequence
             self._end(completed.stop_reason)
 
     def _with_new_ids(self, content: Sequence[llm.Block]) -> tuple[llm.Block, ...]:
         """Return an answer in which no tool call has the id of an earlier call, because decisions belong to ids."""
         taken = {block.id for each in self.messages for block in each.content if isinstance(block, llm.ToolUse)}
-        return tuple(
-            replace(block, id=clean_id(block.id, taken)) if isinstance(block, llm.ToolUse) else block
-            for block in content
-        )
+        caller, numbers = self.loop_input.caller, count(len(taken))
+
+        def new_id(call: llm.ToolUse) -> str:
+            if caller is not None and self._is_callers(call):
+                return call_id(caller.call_prefix, self.loop_input.context.run_id, next(numbers))
+            return clean_id(call.id, taken)
+
+        return tuple(replace(each, id=new_id(each)) if isinstance(each, llm.ToolUse) else each for each in content)
 
     def _can_be_made(self, call: llm.ToolUse) -> bool:
         return not call.problem and call.name in self.loop_input.tools.names
@@ -276,13 +263,18 @@ class AgentLoop:
         self._record("assistant", (llm.Text(text),))
 
     def _answer(self, calls: Sequence[llm.ToolUse], *, executed: bool) -> Iterator[LoopEvent]:
-        """Run or reject tool calls. Every call has a result in `messages`, even if this generator is closed early."""
+        """Run or reject tool calls. Every call has a result in `messages`, even if this generator is closed early.
+
+        Calls of the caller's tools are only passed on and end the loop.
+        """
         self._separator_due = True
         answers: dict[str, ToolAnswer] = {} if executed else dict.fromkeys((call.id for call in calls), CUT_OFF)
+        passed: list[llm.ToolUse] = []
         try:
             if executed:
                 answers |= self._refuse_calls(calls)
-            left = [call for call in calls if call.id not in answers]
+            passed = [call for call in calls if call.id not in answers and self._is_callers(call)]
+            left = [call for call in calls if call.id not in answers and call not in passed]
             waiting = [call for call in left if call.name in self.loop_input.approvals]
             made = [call for call in left if call not in waiting]
             refused = [call for call in calls if call.id in answers]
@@ -295,7 +287,13 @@ class AgentLoop:
             yield from self._make(made, answers)
             yield from self._wait_for(waiting)
         finally:
-            self._record_results(calls, answers)
+            self._record_results([call for call in calls if call not in passed], answers)
+        if passed:
+            self.stop_reason = "tool_use"
+
+    def _is_callers(self, call: llm.ToolUse) -> bool:
+        caller = self.loop_input.caller
+        return caller is not None and call.name in caller.tool_names
 
     def _resume(self, resumption: Resumption) -> Iterator[LoopEvent]:
         """Make the calls that another worker left open. The intent of these calls is already recorded."""
@@ -359,7 +357,9 @@ class AgentLoop:
         refused: dict[str, ToolAnswer] = {}
         for call in calls:
             reason = call.problem or None
-            if self._can_be_made(call) and call.name != DONE.name and self.signal.cause is None:
+            if self.loop_input.caller is not None and call.name in self.loop_input.approvals:
+                reason = NO_APPROVAL
+            elif self._can_be_made(call) and call.name != DONE.name and self.signal.cause is None:
                 reason = self.allowance.refuse_tool(self.loop_input.tools.get(call.name))
             if reason is not None:
                 refused[call.id] = ToolAnswer(reason, is_error=True)
@@ -380,14 +380,14 @@ class AgentLoop:
 
 def build_request(loop_input: LoopInput, messages: Sequence[Message] = ()) -> llm.ModelRequest:
     """Return the next model request of a loop. The request is repaired, so that any stored history is valid."""
-    return repair_request(
-        llm.ModelRequest(
-            model=loop_input.model,
-            system=loop_input.system,
-            messages=loop_input.conversation.messages(loop_input.history, as_model_messages(messages)),
-            tools=loop_input.tools.schemas(),
-            max_tokens=loop_input.max_tokens,
-            temperature=loop_input.temperature,
-            fallbacks=loop_input.fallbacks,
-        )
+    request = llm.ModelRequest(
+        model=loop_input.model,
+        system=loop_input.system,
+        messages=loop_input.conversation.messages(loop_input.history, as_model_messages(messages)),
+        tools=loop_input.tools.schemas(),
+        max_tokens=loop_input.max_tokens,
+        temperature=loop_input.temperature,
+        fallbacks=loop_input.fallbacks,
     )
+    caller = loop_input.caller
+    return repair_request(caller.apply(request, is_first=not messages) if caller else request)

@@ -1,4 +1,4 @@
-"""An agent's configuration and the request of a turn, with the defaults and bounds of their fields."""
+"""An agent's configuration, the request of a turn and the input of the loop, with defaults and bounds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,11 +6,14 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from atrium.context.conversation import HISTORY_MESSAGES_MAX, HISTORY_TOKENS_MAX
+from atrium.context.caller import CallerOptions
+from atrium.context.conversation import HISTORY_MESSAGES_MAX, HISTORY_TOKENS_MAX, Conversation
 from atrium.context.profiles import CompactionProfile
 from atrium.kernel.ids import AgentId
-from atrium.llm.model import Content
+from atrium.llm.model import Block, ModelMessage
 from atrium.tenants.plans import PLANS
+from atrium.tools.model import ToolContext
+from atrium.tools.registry import ToolRegistry
 
 MAX_TOKENS_DEFAULT = 4_096
 MAX_ITERATIONS_DEFAULT = 20
@@ -24,6 +27,8 @@ type OnBusy = Literal["reject", "queue", "interrupt"]
 MESSAGE_CHARACTERS_MAX = max(plan.message_characters for plan in PLANS.values())
 """The largest of the plans' limits. Each plan has its own limit."""
 MAX_SECONDS_DEFAULT = 280
+BARE_MAX_TOKENS_DEFAULT = 16_384
+"""Maximum output tokens of a turn without an agent, if its caller sets none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,11 @@ class AgentConfig:
     require_approval: tuple[str, ...] = ()
 
 
+def bare_agent(model: str, now: datetime) -> AgentConfig:
+    """Return the configuration of a turn without an agent. Its id is empty."""
+    return AgentConfig(AgentId(""), "", "", model, now, now, max_tokens=BARE_MAX_TOKENS_DEFAULT)
+
+
 @dataclass(frozen=True, slots=True)
 class RunLimits:
     """Limits that the caller sets for one run. None means that the limit of the agent or the platform applies."""
@@ -69,9 +79,13 @@ class RunLimits:
 
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
-    """One user message. Without `session_id` a new session is created. `on_busy` applies while another turn runs."""
+    """One user message. Without `session_id` a new session is created. `on_busy` applies while another turn runs.
 
-    message: Content
+    A request of a vendor-compatible endpoint has a `caller`. Without `session_id`, its turn belongs to no session, and
+    without `agent_id` or `agent_name`, no agent takes part, only `model`. Its message may have tool results.
+    """
+
+    message: tuple[Block, ...]
     session_id: str | None = None
     agent_id: str | None = None
     provider: str | None = None
@@ -80,3 +94,28 @@ class TurnRequest:
     on_busy: OnBusy = "reject"
     end_user: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    caller: CallerOptions | None = None
+    agent_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoopInput:
+    """The input of the agent loop. `history` ends with the user's message, `conversation` is what came before.
+
+    `fallbacks` are tried if `model` fails. If all fail, `fallback_text` is the answer; with "" the error is raised.
+    """
+
+    model: str
+    system: str
+    history: tuple[ModelMessage, ...]
+    max_tokens: int
+    temperature: float | None
+    tools: ToolRegistry
+    context: ToolContext
+    max_iterations: int
+    require_done_tool: bool = False
+    fallbacks: tuple[str, ...] = ()
+    fallback_text: str = ""
+    approvals: frozenset[str] = frozenset()
+    caller: CallerOptions | None = None
+    conversation: Conversation = field(default_factory=Conversation)

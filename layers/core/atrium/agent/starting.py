@@ -5,18 +5,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from atrium.agent.admission import RunAllowance, TurnAdmission
 from atrium.agent.context import TurnContext, TurnContextReader
-from atrium.agent.loop import LoopInput, build_request
-from atrium.agent.model import MAX_SECONDS_DEFAULT, AgentConfig, OnBusy, TurnRequest
+from atrium.agent.loop import build_request
+from atrium.agent.model import MAX_SECONDS_DEFAULT, AgentConfig, LoopInput, OnBusy, TurnRequest
+from atrium.context.caller import CallerOptions
 from atrium.context.conversation import Conversation, RecentRuns, as_model_messages, open_conversation, outputs_kept
 from atrium.context.profiles import PROFILES
 from atrium.kernel.clock import Clock
-from atrium.kernel.errors import ConditionFailed, LimitReached, NotFound, SessionBusy, Unavailable
-from atrium.kernel.ids import RunId, mint_message_id, mint_run_id, own_ulid, read_time
+from atrium.kernel.errors import ConditionFailed, LimitReached, NotFound, ProviderUnsupported, SessionBusy, Unavailable
+from atrium.kernel.ids import RunId, is_stateless, mint_message_id, mint_run_id, own_ulid, read_time
 from atrium.kernel.texts import clean
-from atrium.llm.catalogue import ModelInfo
+from atrium.llm.catalogue import ModelInfo, check_options
 from atrium.llm.model import ModelProvider, ModelRequest, texts_of
 from atrium.llm.tokens import estimate_prompt_tokens
 from atrium.quotas.model import Admitted, Rejected
@@ -48,14 +50,15 @@ class TurnPlan:
     fallbacks: tuple[ModelInfo, ...] = ()
     routing: Routing | None = None
     own_keys: frozenset[str] = frozenset()
+    caller: CallerOptions | None = None
 
     def loop_input(self, run: Run, runs: RecentRuns, context: ToolContext) -> LoopInput:
         """Return the input of the loop. `runs` are the session's earlier runs."""
         loop_input = LoopInput(
             model=self.model.id,
             system=self.agent.system_prompt,
-            history=tuple(as_model_messages((run.question,))),
-            max_tokens=min(self.agent.max_tokens, self.model.output_tokens_max),
+            history=(*(self.caller.dialog if self.caller else ()), *as_model_messages((run.question,))),
+            max_tokens=min(self._max_tokens, self.model.output_tokens_max),
             temperature=float(self.agent.temperature) if self.agent.temperature is not None else None,
             tools=self.tools,
             context=context,
@@ -64,8 +67,13 @@ class TurnPlan:
             fallbacks=tuple(model.id for model in self.fallbacks),
             fallback_text=self.agent.fallback_text,
             approvals=frozenset(self.agent.require_approval) | self.tools.approvals,
+            caller=self.caller,
         )
         return replace(loop_input, conversation=open_conversation(runs, self._limits(build_request(loop_input))))
+
+    @property
+    def _max_tokens(self) -> int:
+        return self.caller.max_tokens if self.caller and self.caller.max_tokens else self.agent.max_tokens
 
     def _limits(self, alone: ModelRequest) -> Conversation:
         """Return the limits of the earlier messages. `alone` is a request without such messages."""
@@ -122,6 +130,8 @@ class TurnStarter:
     def start(self, request: TurnRequest, read: TurnContext, run_id: RunId) -> StartedTurn:
         """Start a turn. If a step fails, undo the previous steps. Raise `SessionBusy` if the session is in use."""
         plan = self.plan(request, read)
+        if is_stateless(run_id):
+            return self._without_session(request, read, plan, run_id)
         if read.session is None:
             return self._in_new_session(request, read, plan, run_id)
         return self._in_session(request, read, read.session, plan, run_id)
@@ -130,7 +140,7 @@ class TurnStarter:
         """Return the reservation that a turn would make, even if the session is busy. Nothing is written."""
         plan = self.plan(request, read)
         run = self._run(request, plan, run_id, self.clock())
-        first_call = build_request(self.loop_input(plan, run, read.runs))
+        first_call = self.first_call(run, plan, read.runs)
         asked = self.admission.request_of(run_id, first_call, plan.budget, new_session=read.session is None)
         found = DryRun(run.model, run.routing, asked.tokens, asked.cost_nanos)
         try:
@@ -142,6 +152,21 @@ class TurnStarter:
             return replace(found, rejection=self.admission.error(fitted))
         return replace(found, tokens=fitted.tokens, cost_nanos=fitted.cost_nanos)
 
+    def count_tokens(self, request: TurnRequest, read: TurnContext, run_id: RunId) -> int:
+        """Return the tokens of a turn's first prompt, as counted by the provider or else estimated."""
+        plan = self.plan(request, read)
+        first_call = self.first_call(self._run(request, plan, run_id, self.clock()), plan, read.runs)
+        try:
+            return plan.provider.count_tokens(first_call)
+        except ProviderUnsupported:
+            return estimate_prompt_tokens(first_call)
+
+    def first_call(self, run: Run, plan: TurnPlan, runs: RecentRuns) -> ModelRequest:
+        """Return the first model request of a run. Raise `ValidationFailed` if the model does not take its options."""
+        found = build_request(self.loop_input(plan, run, runs))
+        check_options(found, plan.model)
+        return found
+
     def plan(self, request: TurnRequest, read: TurnContext) -> TurnPlan:
         tools = self.tools
         if own := [name for name in read.agent.tools if name not in tools.names]:
@@ -149,9 +174,22 @@ class TurnStarter:
         tools = tools.choose(read.agent.tools)
         if read.agent.require_done_tool:
             tools = tools.add(DONE)
+        caller = request.caller
+        if caller is not None:
+            find = partial(self.runs.find_all, owner=self.context.owner)
+            caller = caller.completed(tools.names, read.model.id, find)
         provider = self.provider_for(read)
         budget = self._budget(request, read.agent)
-        return TurnPlan(read.agent, read.model, provider, budget, tools, read.fallbacks, read.routing, read.keys.own)
+        return TurnPlan(
+            read.agent, read.model, provider, budget, tools, read.fallbacks, read.routing, read.keys.own, caller
+        )
+
+    def _without_session(self, request: TurnRequest, read: TurnContext, plan: TurnPlan, run_id: RunId) -> StartedTurn:
+        """Admit a turn that belongs to no session, then record its run."""
+        started = self._admit(self._run(request, plan, run_id, self.clock()), read, plan, read.runs, new_session=False)
+        with self._undone(started.run, new_session=False):
+            self._record(started.run)
+        return started
 
     def _in_new_session(self, request: TurnRequest, read: TurnContext, plan: TurnPlan, run_id: RunId) -> StartedTurn:
         """Admit a turn, then record its run and session. The sweeper deletes a run whose session was not recorded."""
@@ -184,7 +222,9 @@ class TurnStarter:
         self, run: Run, read: TurnContext, plan: TurnPlan, runs: RecentRuns, *, new_session: bool
     ) -> StartedTurn:
         loop_input = self.loop_input(plan, run, runs)
-        asked = self.admission.request_of(run.id, build_request(loop_input), plan.budget, new_session=new_session)
+        first_call = build_request(loop_input)
+        check_options(first_call, plan.model)
+        asked = self.admission.request_of(run.id, first_call, plan.budget, new_session=new_session)
         admitted = self.admission.admit(asked, read)
         allowance = RunAllowance(self.admission, plan.budget, read.scopes, admitted.reservation)
         return StartedTurn(replace(run, reservation=admitted.reservation), admitted, allowance, plan, loop_input)

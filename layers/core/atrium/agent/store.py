@@ -86,6 +86,11 @@ class AgentStore:
         item = self.table.get(keys.agent(agent_id))
         return read_agent(item) if item else None
 
+    def find(self, name: str) -> AgentId | None:
+        """Return the id of the agent with this name, or None."""
+        item = self.table.get(keys.agent_name(name))
+        return AgentId(item["agent_id"]) if item else None
+
     def get_with_tenant(self, agent_id: AgentId | None) -> tuple[Mapping[str, Any], AgentConfig | None]:
         """Read the tenant's item and an agent in one call."""
         wanted = [keys.tenant()] + ([keys.agent(agent_id)] if agent_id else [])

@@ -10,14 +10,14 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 from atrium.agent.context import TurnContextReader, checked_ids
-from atrium.agent.heartbeat import LeaseHeartbeat, StopSignal
 from atrium.agent.loop import AgentLoop
 from atrium.agent.model import TurnRequest
 from atrium.agent.starting import DryRun, StartedTurn, TurnStarter
 from atrium.identity.context import to_authorizer_context
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import AtriumError, ModelTimeout, NotFound, RunInterrupted, Unavailable
-from atrium.kernel.ids import RunId, mint_run_id, mint_session_id
+from atrium.kernel.ids import RunId, mint_run_id, mint_session_id, mint_stateless_run_id
+from atrium.runs.heartbeat import LeaseHeartbeat, StopSignal
 from atrium.runs.model import (
     ApprovalRequiredEvent,
     Outcome,
@@ -172,8 +172,13 @@ class Turn:
             model=loop.loop_input.model,
             swept=self.run.epoch > 0,
             summary=loop.loop_input.conversation.own_summary,
+            stop_sequence=loop.stop_sequence,
             error=RunError.of(failure) if failure else None,
         )
+
+
+def _omit(_step: Step) -> None:
+    pass
 
 
 def _record(steps: StepLog, step: Step) -> None:
@@ -218,7 +223,8 @@ class TurnService:
         deadline = max(deadline, time.monotonic() + 1)
         clock, allowance = starter.clock, started.allowance
         log = EventLog(starter.runs, clock, run.id, clock())
-        record = partial(_record, steps)
+        # A turn with a caller's options is not resumed, because the options are not stored.
+        record = _omit if started.loop_input.caller else partial(_record, steps)
         loop = AgentLoop(
             started.loop_input, allowance, started.plan.provider, signal, clock, deadline, record, resumption
         )
@@ -232,7 +238,13 @@ class TurnService:
         """Return what a turn would reserve. Raise the errors of `begin`, except `LimitReached` and `SessionBusy`."""
         return self.starter.dry_run(request, self.reader.read(request), self._mint(request))
 
+    def count_tokens(self, request: TurnRequest) -> int:
+        """Return the tokens of a turn's first prompt. Raise the errors of `dry_run`, and those of the provider."""
+        return self.starter.count_tokens(request, self.reader.read(request), self._mint(request))
+
     def _mint(self, request: TurnRequest) -> RunId:
         now = self.starter.clock()
         _, session_id = checked_ids(request)
+        if request.caller is not None and session_id is None:
+            return mint_stateless_run_id(now)
         return mint_run_id(now, session_id or mint_session_id(now))

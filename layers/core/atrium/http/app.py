@@ -1,6 +1,6 @@
 """Creates the FastAPI application of a function from its routers, with the conventions of the API."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -12,6 +12,7 @@ from atrium.http.failures import handle_failures
 from atrium.http.guarding import ReadLimits, enforce_read_limit, guard_route
 from atrium.http.middleware import RequestMiddleware
 from atrium.http.openapi import build_document, name_operation
+from atrium.http.problems import ErrorFormat
 from atrium.http.validation import refuse_unknown_query, require_json_body
 
 VERSION = "0.1.0"
@@ -32,11 +33,13 @@ def create_app(
     routers: Sequence[APIRouter],
     runtime: RuntimeSource = process_runtime,
     context_source: ContextSource = "event",
+    error_formats: Mapping[str, ErrorFormat] | None = None,
 ) -> FastAPI:
     """Return the FastAPI application of a function. Environment variables are read at the first request.
 
     `context_source` is the location of the authorizer's context: the Lambda event (behind Mangum), or the header of the
-    Lambda Web Adapter. Only this source is trusted.
+    Lambda Web Adapter. Only this source is trusted. `error_formats` are the formats of errors by path; other paths have
+    problem documents.
     """
     app = Application(
         title=title,
@@ -54,6 +57,7 @@ def create_app(
         generate_unique_id_function=name_operation,
     )
     app.state.runtime = runtime
+    app.state.error_formats = error_formats or {}
     app.state.read_limits = ReadLimits()
     for router in routers:
         app.include_router(router)

@@ -27,10 +27,13 @@ def handle_failures(app: FastAPI) -> None:
 
 
 def render_failure(request: Request, error: AtriumError, headers: Mapping[str, str] | None = None) -> ProblemResponse:
-    """Return the problem response for an error of a call."""
+    """Return the response for an error of a call."""
     gateway_context = request_gateway_context(request)
     base_url = request.app.state.runtime().settings.public_url or gateway_context.base_path
-    return render_problem(error, request_id=gateway_context.request_id, public_url=base_url, headers=headers)
+    error_format = request.app.state.error_formats.get(request.scope["path"])
+    return render_problem(
+        error, request_id=gateway_context.request_id, public_url=base_url, headers=headers, error_format=error_format
+    )
 
 
 async def _answer_failure(request: Request, error: Exception) -> Response:

@@ -141,7 +141,10 @@ class _Exchange:
 
     def _render(self, error: AtriumError) -> Response:
         base_url = self._settings.public_url or self._gateway_context.base_path
-        return render_problem(error, request_id=self._gateway_context.request_id, public_url=base_url)
+        error_format = self._scope["app"].state.error_formats.get(self._scope["path"])
+        return render_problem(
+            error, request_id=self._gateway_context.request_id, public_url=base_url, error_format=error_format
+        )
 
     def _decorate(self, headers: MutableHeaders) -> None:
         headers["x-request-id"] = self._gateway_context.request_id

@@ -68,11 +68,12 @@ def _read_money(value: object) -> object:
     return Decimal(value)
 
 
-def _check_free_json[Value](value: Value) -> Value:
+def check_free_json[Value](value: Value, bytes_max: int = _JSON_BYTES_MAX) -> Value:
+    """Return a JSON value. Raise `ValueError` if it is too large or nested too deeply."""
     if _depth(value) > _DEPTH_MAX:
         raise ValueError(f"must not be nested deeper than {_DEPTH_MAX} levels")
-    if len(json.dumps(value, ensure_ascii=False).encode()) > _JSON_BYTES_MAX:
-        raise ValueError(f"must not be larger than {_JSON_BYTES_MAX} bytes")
+    if len(json.dumps(value, ensure_ascii=False).encode()) > bytes_max:
+        raise ValueError(f"must not be larger than {bytes_max} bytes")
     return value
 
 
@@ -98,10 +99,10 @@ Money = Annotated[
 ]
 """An amount in USD as a decimal string, in a request."""
 
-FreeJson = Annotated[dict[str, JsonValue], AfterValidator(_check_free_json)]
+FreeJson = Annotated[dict[str, JsonValue], AfterValidator(check_free_json)]
 """A JSON object, such as settings or metadata, with limited depth and size. It is stored as JSON text."""
 
-AnyJson = Annotated[JsonValue, AfterValidator(_check_free_json)]
+AnyJson = Annotated[JsonValue, AfterValidator(check_free_json)]
 """A JSON value with the same limits. It is stored as JSON text."""
 
 

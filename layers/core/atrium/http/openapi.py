@@ -5,6 +5,7 @@ FastAPI creates the document. This module adds the error responses of each route
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,8 +14,14 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute, iter_route_contexts
 
 from atrium.http.guarding import read_scopes
-from atrium.http.problems import MEDIA_TYPE
-from atrium.http.responses import REQUEST_ID_HEADER, problem_schemas, reference_response, shared_responses
+from atrium.http.problems import MEDIA_TYPE, ErrorFormat
+from atrium.http.responses import (
+    REQUEST_ID_HEADER,
+    problem_schemas,
+    reference_response,
+    shared_responses,
+    vendor_response,
+)
 
 _ALWAYS = (429, 500, 503)
 _FRAMEWORK_SCHEMAS = ("HTTPValidationError", "ValidationError")
@@ -29,14 +36,15 @@ def name_operation(route: APIRoute) -> str:
 def build_document(app: FastAPI) -> dict[str, Any]:
     """Return the OpenAPI document of an application as JSON values."""
     document = get_openapi(title=app.title, version=app.version, routes=app.routes)
+    formats: Mapping[str, ErrorFormat] = app.state.error_formats
     for path, item in document["paths"].items():
         for operation in item.values():
-            _complete_operation(path, operation)
+            _complete_operation(path, operation, formats.get(path))
     _name_scopes(app, document["paths"])
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for name in _FRAMEWORK_SCHEMAS:
         schemas.pop(name, None)
-    schemas |= problem_schemas()
+    schemas |= problem_schemas(*(each.body for each in formats.values()))
     document["components"]["responses"] = shared_responses()
     return _name_lists(document)
 
@@ -61,7 +69,7 @@ def _name_lists(document: dict[str, Any]) -> dict[str, Any]:
     return named
 
 
-def _complete_operation(path: str, operation: dict[str, Any]) -> None:
+def _complete_operation(path: str, operation: dict[str, Any], error_format: ErrorFormat | None) -> None:
     responses = operation["responses"]
     for response in responses.values():
         response.setdefault("headers", {}).update(REQUEST_ID_HEADER)
@@ -77,6 +85,9 @@ def _complete_operation(path: str, operation: dict[str, Any]) -> None:
     for status, response in responses.items():
         if set(response.get("content", ())) == {MEDIA_TYPE}:
             responses[status] = reference_response(int(status))
+    if error_format is not None:
+        for status in [status for status, response in responses.items() if "$ref" in response]:
+            responses[status] = vendor_response(int(status), error_format.body)
     operation["responses"] = dict(sorted(responses.items()))
 
 

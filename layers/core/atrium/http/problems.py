@@ -1,8 +1,10 @@
 """Renders errors as `application/problem+json` (RFC 9457) for all functions."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
@@ -20,13 +22,36 @@ _UNAVAILABLE, _UNAVAILABLE_SECONDS = 503, 1
 """Default `Retry-After` of a 503 in seconds. The gateway returns the same value if its authorizer fails."""
 
 
+@dataclass(frozen=True, slots=True)
+class VendorError:
+    """An error in the format of another vendor's API."""
+
+    status: int
+    body: dict[str, Any]
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorFormat:
+    """The format of errors of another vendor's API. `write` takes the error and the id of the request.
+
+    `body` is the model of the body, for the OpenAPI document.
+    """
+
+    write: Callable[[AtriumError, str], VendorError]
+    body: type[BaseModel]
+
+
 class ProblemResponse(JSONResponse):
-    """A problem response. `retryable` states whether the same call may succeed later."""
+    """The response for an error. `retryable` states whether the same call may succeed later."""
 
     media_type = MEDIA_TYPE
 
-    def __init__(self, content: dict[str, Any], status_code: int, headers: Mapping[str, str], retryable: bool) -> None:
-        super().__init__(content, status_code, dict(headers))
+    def __init__(
+        self, content: dict[str, Any], status_code: int, headers: Mapping[str, str], *, retryable: bool,
+        media_type: str = MEDIA_TYPE,
+    ) -> None:  # fmt: skip
+        super().__init__(content, status_code, dict(headers), media_type)
         self.retryable = retryable
 
 
@@ -49,9 +74,14 @@ def describe_problem(error: AtriumError, *, request_id: str, public_url: str) ->
 
 
 def render_problem(
-    error: AtriumError, *, request_id: str, public_url: str, headers: Mapping[str, str] | None = None
+    error: AtriumError,
+    *,
+    request_id: str,
+    public_url: str,
+    headers: Mapping[str, str] | None = None,
+    error_format: ErrorFormat | None = None,
 ) -> ProblemResponse:
-    """Return the response for an error.
+    """Return the response for an error: a problem document, or the error in another format.
 
     The `Retry-After` header is set if the error has a retry time, and in every 503 response.
     """
@@ -61,8 +91,14 @@ def render_problem(
         wait = _UNAVAILABLE_SECONDS
     if wait is not None:
         extra["Retry-After"] = str(wait)
+    if error_format is not None:
+        found = error_format.write(error, request_id)
+        headers = {**extra, **found.headers}
+        return ProblemResponse(
+            found.body, found.status, headers, retryable=error.retryable, media_type="application/json"
+        )
     body = describe_problem(error, request_id=request_id, public_url=public_url)
-    return ProblemResponse(body, error.status, extra, error.retryable)
+    return ProblemResponse(body, error.status, extra, retryable=error.retryable)
 
 
 def from_http_exception(error: HTTPException) -> AtriumError:

@@ -89,9 +89,12 @@ class Problem(BaseModel):
     """For a failed run: seconds after which another run may succeed."""
 
 
-def problem_schemas() -> dict[str, Any]:
-    """Return the schemas that problem responses refer to, by component name."""
-    models: list[tuple[type[BaseModel], JsonSchemaMode]] = [(Problem, "serialization")]
+def problem_schemas(*bodies: type[BaseModel]) -> dict[str, Any]:
+    """Return the schemas that error responses refer to, by component name. `bodies` are those of other formats."""
+    models: list[tuple[type[BaseModel], JsonSchemaMode]] = [
+        (Problem, "serialization"),
+        *((each, "serialization") for each in bodies),
+    ]
     _, definitions = models_json_schema(models, ref_template="#/components/schemas/{model}")
     found: dict[str, Any] = definitions["$defs"]
     return found
@@ -99,6 +102,13 @@ def problem_schemas() -> dict[str, Any]:
 
 def reference_response(status: int) -> dict[str, Any]:
     return {"$ref": f"#/components/responses/Problem{status}"}
+
+
+def vendor_response(status: int, body: type[BaseModel]) -> dict[str, Any]:
+    """Return the documentation of an error that the gateway sends as a problem, and the function in another format."""
+    found = describe_response(status)
+    schema = {"$ref": f"#/components/schemas/{body.__name__}"}
+    return {**found, "content": {**found["content"], "application/json": {"schema": schema}}}
 
 
 def shared_responses() -> dict[str, dict[str, Any]]:

@@ -51,6 +51,7 @@ SENTENCES: Mapping[str, str] = {
     "list_type": "must be a list",
     "literal_error": "must be one of {expected}",
     "missing": "is required",
+    "none_required": "must be null",
     "model_attributes_type": "must be an object",
     "model_type": "must be an object",
     "recursion_loop": "is nested too deeply",

@@ -86,6 +86,21 @@ def mint_run_id(now: datetime, session_id: SessionId) -> RunId:
     return RunId(_mint("run", now) + session_id.partition("_")[2])
 
 
+def mint_stateless_run_id(now: datetime) -> RunId:
+    """Return a new id of a run that belongs to no session."""
+    return stateless_run_id(_mint("run", now).partition("_")[2])
+
+
+def stateless_run_id(ulid: str) -> RunId:
+    """Return the id of the run without a session that has this ULID. The id contains the ULID twice."""
+    return RunId(f"run_{ulid}{ulid}")
+
+
+def is_stateless(run_id: RunId) -> bool:
+    """Return whether a run belongs to no session."""
+    return own_ulid(run_id) == run_id[-ULID_LENGTH:]
+
+
 def mint_policy_id(now: datetime) -> PolicyId:
     return PolicyId(_mint("pol", now))
 

@@ -78,6 +78,7 @@ class AnswerBuilder:
         self._meter = UsageMeter(request, model)
         self._parts: dict[int, _Part] = {}
         self._stop_reason: StopReason | None = None
+        self._stop_sequence: object = None
         self._size = self._written = 0
         self._has_start = False
         self._has_begun = self.is_complete = False
@@ -135,9 +136,10 @@ class AnswerBuilder:
         """Close a block, and yield the delta of the text that was held back."""
         yield from self._close(self._open_part(index))
 
-    def stop(self, reason: StopReason) -> None:
+    def stop(self, reason: StopReason, sequence: object = None) -> None:
+        """Set the stop reason, and the stop sequence that the provider reports."""
         self._require_start()
-        self._stop_reason = reason
+        self._stop_reason, self._stop_sequence = reason, sequence
 
     def complete(self) -> Iterator[ModelEvent]:
         """End the answer: close blocks that are still open and yield `Completed`."""
@@ -149,7 +151,9 @@ class AnswerBuilder:
                 yield from self._close(part)
         reason, content = self._judge(self._stop_reason)
         self.is_complete = True
-        yield Completed(content, reason, self.usage)
+        known = (each for each in self._request.stop_sequences if each == self._stop_sequence)
+        sequence = next(known, None) if reason == "stop_sequence" else None
+        yield Completed(content, reason, self.usage, sequence)
 
     def end(self) -> None:
         """Mark the end of the stream. Raise `AnswerBroken` if the answer is not complete."""

@@ -86,6 +86,12 @@ def text_of(content: ResultContent) -> str:
     return "\n".join(block.text for block in content if isinstance(block, Text))
 
 
+def has_images(blocks: Iterable[Block]) -> bool:
+    """Return whether a message has images, also in its tool results."""
+    parts = (block.content if isinstance(block, ToolResult) else (block,) for block in blocks)
+    return any(isinstance(each, Image) for part in parts if not isinstance(part, str) for each in part)
+
+
 def omit_images[Part: Block](blocks: Iterable[Part], text: str) -> tuple[Part | Text, ...]:
     """Return blocks with a text instead of each image, also in tool results."""
     kept: list[Part | Text] = []

@@ -18,6 +18,7 @@ type Role = Literal["user", "assistant"]
 type StopReason = Literal[
     "end_turn", "max_tokens", "stop_sequence", "tool_use", "pause_turn", "refusal", "context_overflow"
 ]
+type Effort = Literal["low", "medium", "high", "xhigh", "max"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class ToolResult:
 type Block = Text | Image | Thinking | ToolUse | ToolResult
 
 
-def texts_of(content: Content) -> list[str]:
+def texts_of(content: "Sequence[Block]") -> list[str]:
     return [block.text for block in content if isinstance(block, Text)]
 
 
@@ -105,11 +106,48 @@ class ToolSchema:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedTool:
+    """The choice of one tool, which the model must call."""
+
+    name: str
+
+
+type ToolChoice = Literal["auto", "none", "required"] | NamedTool
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSchema:
+    """A JSON Schema for the answer, which is then the text of a JSON object.
+
+    A model enforces the schema if it can. Otherwise the schema is part of the system prompt. With `strict`, only a
+    schema that models can enforce is accepted (`llm.schemas`).
+    """
+
+    name: str
+    schema: Mapping[str, Any]
+    description: str = ""
+    strict: bool = False
+
+
+type OutputFormat = Literal["text", "json_object"] | OutputSchema
+
+
+@dataclass(frozen=True, slots=True)
 class ModelRequest:
     """A request for one model call. The first and last messages are the user's, and every tool use has a result.
 
-    `fallbacks` are models that are called if `model` fails before its answer begins. `tool_choice` "none" means that
-    tools are declared only because the messages refer to them, and that the model must not call them.
+    `fallbacks` are models that are called if `model` fails before its answer begins.
+
+    A model may not accept every option; `llm.catalogue.check_options` raises `ValidationFailed` for those. None means
+    the default of the model.
+
+        tool_choice          "auto"; "none": no tool may be called; "required": a tool must be called; or this tool.
+                             A model that must call a tool does not think
+        parallel_tool_calls  False: at most one tool call per answer
+        output_format        "text"; "json_object": any JSON object; or a JSON object that fits a schema
+        thinking             "auto": the model decides; "off": no thinking before the answer
+        effort               how much the model thinks and writes
+        stop_sequences       texts that end the answer. They are not part of it
     """
 
     model: str
@@ -117,10 +155,21 @@ class ModelRequest:
     messages: tuple[ModelMessage, ...]
     max_tokens: int
     tools: tuple[ToolSchema, ...] = ()
-    tool_choice: Literal["auto", "none"] = "auto"
+    tool_choice: ToolChoice = "auto"
     temperature: float | None = None
     stop_sequences: tuple[str, ...] = ()
     fallbacks: tuple[str, ...] = ()
+    parallel_tool_calls: bool = True
+    output_format: OutputFormat = "text"
+    thinking: Literal["auto", "off"] = "auto"
+    effort: Effort | None = None
+    top_p: float | None = None
+    seed: int | None = None
+
+    @property
+    def forces_tool(self) -> bool:
+        """Return whether the answer must have a tool call."""
+        return self.tool_choice not in {"auto", "none"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +214,15 @@ class ThinkingDelta:
 class Completed:
     """The complete answer. The stop reason `context_overflow` means that the prompt, or the prompt with the answer,
     exceeded the context window.
+
+    `stop_sequence` is the requested sequence that ended the answer, or None if there was none or the provider does not
+    report it. Such a provider reports the stop reason `end_turn`.
     """
 
     content: tuple[Block, ...]
     stop_reason: StopReason
     usage: Usage = field(default_factory=Usage)
+    stop_sequence: str | None = None
 
 
 type ModelEvent = TextDelta | ThinkingDelta | Completed

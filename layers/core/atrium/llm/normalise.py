@@ -13,7 +13,8 @@ conversation remains valid.
 import json
 import re
 import secrets
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from math import isfinite
@@ -189,11 +190,17 @@ def repair_request(request: ModelRequest) -> ModelRequest:
     messages = repair_messages(request.messages)
     if request.tools or not any(isinstance(block, ToolUse) for message in messages for block in message.content):
         return replace(request, messages=messages)
+    plain = repair_messages(without_thinking(messages))
+    return replace(request, messages=plain, tools=(UNAVAILABLE_TOOL,), tool_choice="none")
+
+
+def without_thinking(messages: Iterable[ModelMessage]) -> tuple[ModelMessage, ...]:
+    """Return the messages without thinking blocks. Messages that have no other blocks are removed."""
     plain = (
         ModelMessage(each.role, tuple(block for block in each.content if not isinstance(block, Thinking)))
         for each in messages
     )
-    return replace(request, messages=repair_messages(plain), tools=(UNAVAILABLE_TOOL,), tool_choice="none")
+    return tuple(each for each in plain if each.content)
 
 
 def repair_messages(messages: Iterable[ModelMessage]) -> tuple[ModelMessage, ...]:
@@ -211,14 +218,14 @@ def repair_messages(messages: Iterable[ModelMessage]) -> tuple[ModelMessage, ...
 
 def _merged(messages: Iterable[tuple[Role, Iterable[Block]]]) -> list[ModelMessage]:
     """Merge messages so that roles alternate. Blocks that their role does not allow and empty messages are removed."""
-    merged: list[ModelMessage] = []
+    merged: list[tuple[Role, list[Block]]] = []
     for role, content in messages:
-        blocks = tuple(block for block in content if _may_say(role, block))
-        if blocks and merged and merged[-1].role == role:
-            merged[-1] = ModelMessage(role, merged[-1].content + blocks)
+        blocks = [block for block in content if _may_say(role, block)]
+        if blocks and merged and merged[-1][0] == role:
+            merged[-1][1].extend(blocks)
         elif blocks:
-            merged.append(ModelMessage(role, blocks))
-    return merged
+            merged.append((role, blocks))
+    return [ModelMessage(role, tuple(blocks)) for role, blocks in merged]
 
 
 def _may_say(role: Role, block: Block) -> bool:
@@ -260,6 +267,7 @@ class _Pairing:
 
     asked: list[tuple[str, ToolUse]] = field(default_factory=list)
     _taken: set[str] = field(default_factory=set)
+    _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def ask(self, content: Sequence[Block]) -> list[Block]:
         """Return an assistant's blocks, with tool call ids that are valid identifiers and unique."""
@@ -276,19 +284,20 @@ class _Pairing:
 
     def answer(self, content: Sequence[Block]) -> list[Block]:
         """Return a user's blocks: one result for each call in `asked`, in order, then the other blocks."""
-        results = [block for block in content if isinstance(block, ToolResult)]
+        results = defaultdict[str, deque[ToolResult]](deque)
+        for block in content:
+            if isinstance(block, ToolResult):
+                results[block.tool_use_id].append(block)
         answered: list[Block] = []
         for old_id, call in self.asked:
-            found = next((result for result in results if result.tool_use_id == old_id), None)
-            if found is not None:
-                results.remove(found)
-            answered.append(replace(found or ToolResult("", NO_RESULT, is_error=True), tool_use_id=call.id))
+            found = results[old_id].popleft() if results[old_id] else ToolResult("", NO_RESULT, is_error=True)
+            answered.append(replace(found, tool_use_id=call.id))
         self.asked = []
         return answered + [block for block in content if not isinstance(block, ToolResult)]
 
     def _fresh(self, call_id: str) -> str:
         fresh = call_id
         if not is_identifier(call_id) or call_id in self._taken:
-            fresh = next(made for number in count(1) if (made := f"call_{number}") not in self._taken)
+            fresh = next(made for number in self._numbers if (made := f"call_{number}") not in self._taken)
         self._taken.add(fresh)
         return fresh

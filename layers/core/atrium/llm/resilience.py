@@ -3,7 +3,8 @@
 A request names its model and at most two fallbacks. The next model is called if a call fails before the first event of
 its answer, and the failure is temporary: the provider's retries are used up (`llm.retries`), or the model's circuit is
 open. After the first event there is no fallback, because its text may have been sent to the client. After reported
-usage there is also no fallback, because this usage is charged.
+usage there is also no fallback, because this usage is charged. Fallback models that do not accept the options of the
+request are skipped.
 
 Each model has a circuit breaker, shared between all containers:
 
@@ -46,11 +47,13 @@ from atrium.kernel.errors import (
     ModelTimeout,
     ProviderUnsupported,
     Unavailable,
+    ValidationFailed,
 )
-from atrium.llm.catalogue import ModelInfo, find_model
+from atrium.llm.catalogue import ModelInfo, check_options, find_model
 from atrium.llm.circuit import CircuitState
 from atrium.llm.content import IMAGE_OMITTED, omit_images
-from atrium.llm.model import ModelEvent, ModelProvider, ModelRequest, ModelStream, Thinking, Usage
+from atrium.llm.model import ModelEvent, ModelProvider, ModelRequest, ModelStream, Usage
+from atrium.llm.normalise import without_thinking
 from atrium.storage import platform_keys
 from atrium.storage.table import PlatformTable
 from atrium.storage.writes import NEW, Put
@@ -269,7 +272,8 @@ class ResilientStream:
             stream.close()
 
     def _play(self) -> Generator[ModelEvent]:
-        models = (self._request.model, *self._request.fallbacks)
+        fallbacks = (each for each in self._request.fallbacks if _accepts(self._request, each))
+        models = (self._request.model, *fallbacks)
         for at, model_id in enumerate(models):
             has_begun = False
             try:
@@ -346,17 +350,23 @@ def _adapt(request: ModelRequest, model: ModelInfo) -> ModelRequest:
         request = replace(request, messages=tuple(shown))
     if model.id == request.model:
         return request
-    messages = tuple(
-        replace(each, content=tuple(block for block in each.content if not isinstance(block, Thinking)))
-        for each in request.messages
-    )
     return replace(
         request,
         model=model.id,
         fallbacks=(),
-        messages=tuple(each for each in messages if each.content),
+        messages=without_thinking(request.messages),
         max_tokens=min(request.max_tokens, model.output_tokens_max),
     )
+
+
+def _accepts(request: ModelRequest, model_id: str) -> bool:
+    """Return whether a fallback model accepts the options of the request."""
+    try:
+        model = _model(model_id)
+        check_options(_adapt(request, model), model)
+    except (ProviderUnsupported, ValidationFailed):
+        return False
+    return True
 
 
 def _model(model_id: str) -> ModelInfo:

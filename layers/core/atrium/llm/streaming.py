@@ -7,6 +7,7 @@ the stream is iterated, not when it is opened. A stream can therefore be closed 
 import random
 import threading
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from itertools import count
 from types import TracebackType
 from typing import Protocol, Self
@@ -18,7 +19,8 @@ from atrium.llm.answer import AnswerBroken, AnswerBuilder
 from atrium.llm.catalogue import ModelInfo, check_request
 from atrium.llm.connection import CONNECT_SECONDS, CancellableConnection, ConnectionCancelled, connection_of_call
 from atrium.llm.failures import OUTAGE_SILENCE_SECONDS, ProviderFailure
-from atrium.llm.model import Completed, ModelEvent, ModelRequest, Usage
+from atrium.llm.model import Completed, ModelEvent, ModelRequest, Thinking, Usage, turn_start
+from atrium.llm.normalise import without_thinking
 from atrium.llm.retries import RetryPolicy, pause_before_retry
 
 # Not `random.random`: processes restored from the same snapshot would draw the same pauses.
@@ -146,6 +148,10 @@ class ProviderStream:
                 failure = yield from self._attempt()
                 if failure is None or self._connection.is_closed():
                     return
+                if failure.status == 400 and _has_thinking(self._request):
+                    # Only the provider can verify a signature, and it rejects those of another account or conversation.
+                    self._request = replace(self._request, messages=without_thinking(self._request.messages))
+                    continue
                 if failure.status == 413 or self._wire.overflows(failure, self._request, self._model):
                     yield Completed((), "context_overflow")
                     return
@@ -199,6 +205,12 @@ class ProviderStream:
         if pause is None:
             raise failure.to_error() from failure.cause
         self._connection.wait(pause)
+
+
+def _has_thinking(request: ModelRequest) -> bool:
+    """Return whether the current turn has thinking blocks. Those of earlier turns are not sent."""
+    turn = request.messages[turn_start(request.messages) :]
+    return any(isinstance(block, Thinking) for message in turn for block in message.content)
 
 
 def bounded(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -12,7 +12,19 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from atrium.llm.catalogue import ModelInfo
-from atrium.llm.model import Block, Image, ModelMessage, ModelRequest, Text, Thinking, ToolResult, ToolUse, Usage
+from atrium.llm.model import (
+    Block,
+    Image,
+    ModelMessage,
+    ModelRequest,
+    NamedTool,
+    OutputSchema,
+    Text,
+    Thinking,
+    ToolResult,
+    ToolUse,
+    Usage,
+)
 
 BYTES_PER_TOKEN = 3  # an estimate for prose in any language; used only if the provider has not counted
 IMAGE_TOKENS_MAX = 92 * 92
@@ -21,6 +33,8 @@ long edge of at most 2 576 pixels, which are 92 blocks (platform.claude.com/docs
 """
 _FRAME_TOKENS = 32  # per message, block and tool: roles, separators, field names
 _TOOLS_TOKENS = 1_024  # the instructions that a provider adds if there are tools
+_OUTPUT_TOKENS = 1_024  # the instructions that a provider or `llm.schemas` adds for an output format
+_SCHEMA_GROWTH = 3  # the form of a schema that a vendor enforces has less than three times its bytes
 
 
 def bound_tokens(request: ModelRequest) -> int:
@@ -33,7 +47,19 @@ def bound_tokens(request: ModelRequest) -> int:
         total += _TOOLS_TOKENS
     for tool in request.tools:
         total += _FRAME_TOKENS + _bytes(tool.name) + _bytes(tool.description) + _json_bytes(tool.input_schema)
+    if isinstance(request.tool_choice, NamedTool):
+        total += _bytes(request.tool_choice.name)
+    total += sum(_FRAME_TOKENS + _bytes(each) for each in request.stop_sequences) + _bound_output(request)
     return total + sum(map(bound_message, request.messages))
+
+
+def _bound_output(request: ModelRequest) -> int:
+    """Return an upper bound for the tokens that the output format adds to the prompt."""
+    output = request.output_format
+    if isinstance(output, OutputSchema):
+        described = _bytes(output.name) + _bytes(output.description)
+        return _OUTPUT_TOKENS + described + _SCHEMA_GROWTH * _json_bytes(output.schema)
+    return 0 if output == "text" else _OUTPUT_TOKENS
 
 
 def bound_message(message: ModelMessage) -> int:

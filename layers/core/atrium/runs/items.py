@@ -87,6 +87,7 @@ def closing_attributes(outcome: Outcome, at: datetime) -> dict[str, Any]:
     return {
         "status": outcome.status,
         "stop_reason": outcome.stop_reason,
+        "stop_sequence": outcome.stop_sequence,
         "spend": spend_attribute(outcome.spend),
         "last_sequence": outcome.last_sequence,
         "iterations": outcome.iterations,
@@ -180,6 +181,7 @@ def _read_outcome(item: Mapping[str, Any], blobs: TenantBlobs) -> Outcome | None
         degraded=bool(item.get("degraded")),
         swept=bool(item.get("swept")),
         summary=read_summary(content),
+        stop_sequence=item.get("stop_sequence"),
         mark=item.get("mark", ""),
     )
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, assert_never
 
 from atrium.kernel.clock import epoch_seconds
 from atrium.kernel.errors import AtriumError, kind_of
-from atrium.kernel.ids import AgentId, MessageId, RunId, SessionId, session_of
+from atrium.kernel.ids import AgentId, MessageId, RunId, SessionId, is_stateless, session_of
 from atrium.llm.catalogue import find_model, format_cost
 from atrium.llm.model import Block, Text, ToolUse, Usage
 from atrium.quotas.model import Estimate, Reservation
@@ -216,7 +216,8 @@ class Outcome:
 
     `swept` means that the run was taken over because its worker failed. The client may then have received events that
     were not stored. `mark` identifies an outcome, so that a repeated commit can be recognised.
-    `summary` is the last summary that the run made.
+    `summary` is the last summary that the run made. `stop_sequence` is the text that ended the answer, if the caller
+    set one.
     """
 
     status: RunStatus
@@ -231,6 +232,7 @@ class Outcome:
     model: str = ""
     swept: bool = False
     summary: Summary | None = None
+    stop_sequence: str | None = None
     mark: str = field(default_factory=lambda: token_hex(8))
 
     @property
@@ -248,7 +250,7 @@ class Run:
     `epoch` is the number of times that the run was taken over, and `resumed_after` has the number of the last event
     that was stored before each of these workers resumed it. A run that waits for approval, until `lease_until`, has
     the ids of the tool calls in `waiting_for`. `routing` is None if the model was fixed. `own_keys` are the model
-    providers that the run calls with the tenant's own API key.
+    providers that the run calls with the tenant's own API key. `agent_id` is empty if no agent took part.
     """
 
     id: RunId
@@ -283,6 +285,11 @@ class Run:
         return session_of(self.id)
 
     @property
+    def own_session_id(self) -> SessionId | None:
+        """Return the id of the run's session, or None if the run belongs to no session."""
+        return None if is_stateless(self.id) else self.session_id
+
+    @property
     def is_open(self) -> bool:
         return self.outcome is None
 
@@ -315,7 +322,7 @@ class Run:
 
 def start_event(run: Run) -> RunEvent:
     routing = {"routing": asdict(run.routing)} if run.routing else {}
-    return RunEvent(1, "start", {"session_id": run.session_id, "run_id": run.id, "model": run.model, **routing})
+    return RunEvent(1, "start", {"session_id": run.own_session_id, "run_id": run.id, "model": run.model, **routing})
 
 
 def error_event(run_id: RunId, sequence: int, error: AtriumError | RunError) -> RunEvent:
@@ -346,6 +353,7 @@ def closing_events(run_id: RunId, outcome: Outcome, *, after: int) -> Iterator[R
             "content": answer_text(outcome.messages),
             "stop_reason": outcome.stop_reason,
             "degraded": outcome.degraded,
+            **({"stop_sequence": outcome.stop_sequence} if outcome.stop_sequence is not None else {}),
         },
     )
 

@@ -6,15 +6,15 @@ by `sort > n`. The first event and the last events are not stored. They are deri
 always consistent with the item.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from secrets import token_hex
 from typing import Any
 
 from atrium.kernel.clock import Clock, epoch_seconds
 from atrium.kernel.errors import ConditionFailed, Unavailable
-from atrium.kernel.ids import RunId, SessionId
+from atrium.kernel.ids import RunId, SessionId, is_stateless
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.quotas.model import Reservation
 from atrium.runs.items import (
@@ -42,6 +42,8 @@ _WAITING = {"waiting": "waiting_approval"}
 _SWEPT = "#sweep_pk = :sweep_pk, #sweep_sk = :sweep_sk"
 FLUSH_SECONDS = 2.0
 KEPT_DAYS = 7
+STATELESS_DAYS = 30
+"""Number of days for which a run without a session is stored."""
 _SEQUENCE_MAX = 10**keys.SEQUENCE_DIGITS - 1
 BATCH_EVENTS_MAX = 400
 
@@ -69,12 +71,26 @@ class RunStore:
     def open(self, run: Run) -> None:
         """Write a new run. Idempotent."""
         item = opening_attributes(run, self.table.tenant_id)
-        item |= store_payload(self.blobs, "question", f"runs/{run.id}/question", question_content(run))
+        if is_stateless(run.id):
+            item["ttl"] = epoch_seconds(run.started_at + timedelta(days=STATELESS_DAYS))
+        item |= store_payload(self._blobs_of(run.id), "question", f"runs/{run.id}/question", question_content(run))
         self.table.write(Put(keys.run(run.id), item, NEW + " OR #id = :id", {"id": run.id}))
 
     def get(self, run_id: RunId) -> Run | None:
         item = self.table.get(keys.run(run_id))
         return self._read(item) if item else None
+
+    def find_all(self, run_ids: Collection[RunId], *, owner: str) -> dict[RunId, Run]:
+        """Return the runs of these ids that exist and belong to an owner. Costs one batch read."""
+        found = self.table.batch_get([keys.run(run_id) for run_id in run_ids]).values()
+        runs = (self._read(dict(item)) for item in found if item["owner"] == owner)
+        return {run.id: run for run in runs if run is not None}
+
+    def _blobs_of(self, run_id: RunId) -> TenantBlobs:
+        """Return the blobs of a run. Those of a run without a session expire, because no session's deletion removes
+        them.
+        """
+        return replace(self.blobs, are_temporary=True) if is_stateless(run_id) else self.blobs
 
     def find(self, own_ulid: str) -> RunId | None:
         """Return the id of the run with this ULID, or None. Reads an index, so it is eventually consistent."""
@@ -196,7 +212,7 @@ class RunStore:
 
         Idempotent for the same outcome.
         """
-        content = store_payload(self.blobs, "outcome", f"runs/{run_id}/outcome", outcome_content(outcome))
+        content = store_payload(self._blobs_of(run_id), "outcome", f"runs/{run_id}/outcome", outcome_content(outcome))
         attributes = closing_attributes(outcome, at) | content
         present = {name: value for name, value in attributes.items() if value is not None}
         assignments = ", ".join(f"#{name} = :{name}" for name in present)
@@ -285,9 +301,8 @@ class EventLog:
             return
         epoch = self.runs.epoch
         last = self.pending[-1].sequence
-        item = store_payload(
-            self.runs.blobs, "events", f"runs/{self.run_id}/events/{last}", encode_events(self.pending)
-        )
+        place, blobs = f"runs/{self.run_id}/events/{last}", replace(self.runs.blobs, are_temporary=True)
+        item = store_payload(blobs, "events", place, encode_events(self.pending))
         item |= {"last": last, "ttl": epoch_seconds(now + timedelta(days=KEPT_DAYS)), "epoch": epoch or None}
         newest = "attribute_not_exists(#epoch)" + (" OR #epoch <= :epoch" if epoch else "")
         values = {"epoch": epoch} if epoch else {}

@@ -14,9 +14,14 @@ from math import ceil
 from typing import Any
 
 from atrium.agent.admission import AllowanceStop, estimate_call
-from atrium.agent.heartbeat import StopSignal
-from atrium.agent.loop import AgentLoop, LoopInput, LoopStop, build_request
-from atrium.agent.model import MAX_ITERATIONS_DEFAULT, MAX_ITERATIONS_MAX, MAX_SECONDS_DEFAULT, MAX_TOKENS_DEFAULT
+from atrium.agent.loop import AgentLoop, LoopStop, build_request
+from atrium.agent.model import (
+    MAX_ITERATIONS_DEFAULT,
+    MAX_ITERATIONS_MAX,
+    MAX_SECONDS_DEFAULT,
+    MAX_TOKENS_DEFAULT,
+    LoopInput,
+)
 from atrium.context.conversation import HISTORY_TOKENS_MAX, Conversation, PastTurn, as_model_messages, outputs_kept
 from atrium.context.profiles import CompactionConfig
 from atrium.kernel.clock import Clock, read_clock
@@ -26,6 +31,7 @@ from atrium.llm.catalogue import MODELS, NANOS_PER_USD, find_model, to_nanos
 from atrium.llm.model import ModelMessage, ModelProvider, ModelRequest, Text, ToolResult, Usage
 from atrium.llm.tokens import estimate_prompt_tokens
 from atrium.quotas.model import Estimate
+from atrium.runs.heartbeat import StopSignal
 from atrium.runs.model import LoopEvent, RunBudget, Spend, ToolResultEvent
 from atrium.tools.declaration import override_dependencies
 from atrium.tools.dependencies import Function

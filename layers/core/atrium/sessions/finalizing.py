@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import ApprovalExpired, AtriumError, RunInterrupted, Unavailable
-from atrium.kernel.ids import RunId, SessionId, mint_message_id
+from atrium.kernel.ids import RunId, SessionId, is_stateless, mint_message_id
 from atrium.llm.model import Text, ToolUse, Usage
 from atrium.quotas.model import Used
 from atrium.quotas.service import QuotaService
@@ -167,7 +167,7 @@ class RunFinalizer:
         purge_run(self.runs, run.id)
         if new_session:
             self.sessions.remove_new(run.session_id, run.id)
-        else:
+        elif not is_stateless(run.id):
             self.sessions.drop_turn(run.session_id, run.id)
         if run.reservation is not None:
             self.quotas.release(run.reservation)
@@ -181,8 +181,8 @@ class RunFinalizer:
             self.quotas.settle(run.reservation, Used(entry.total_tokens, entry.cost_nanos))
 
     def _give_back(self, ended: Run) -> None:
-        """Release the session. If the session was deleted, delete the run."""
-        if self.sessions.close_turn(ended):
+        """Release the session, if there is one. If the session was deleted, delete the run."""
+        if is_stateless(ended.id) or self.sessions.close_turn(ended):
             return
         if self.sessions.get(ended.session_id) is None:
             purge_run(self.runs, ended.id)

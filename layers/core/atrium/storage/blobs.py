@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 INLINE_BYTES_MAX = 32_000
+TEMPORARY = "lifetime=30-days"
+"""The tag of temporary blobs, as in the lifecycle rule of the template."""
 ERASED_MAX = 1_000
 
 
@@ -39,10 +41,14 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class TenantBlobs:
-    """Reads and writes one tenant's blobs. References are relative to the tenant's prefix."""
+    """Reads and writes one tenant's blobs. References are relative to the tenant's prefix.
+
+    Blobs that are written with `are_temporary` are deleted after 30 days by a lifecycle rule of the bucket.
+    """
 
     bucket: Bucket
     tenant_id: TenantId
+    are_temporary: bool = False
 
     @property
     def _prefix(self) -> str:
@@ -52,9 +58,10 @@ class TenantBlobs:
 
     def put(self, reference: str, content: bytes, *, content_type: str = "application/json") -> None:
         """Store the content of a blob. Existing content under the same reference is replaced."""
+        tags: Any = {"Tagging": TEMPORARY} if self.are_temporary else {}
         with translated():
             self.bucket.client.put_object(
-                Bucket=self.bucket.name, Key=self._path(reference), Body=content, ContentType=content_type
+                Bucket=self.bucket.name, Key=self._path(reference), Body=content, ContentType=content_type, **tags
             )
 
     def get(self, reference: str) -> bytes:

@@ -21,7 +21,7 @@ from anthropic.resources.messages import Messages
 
 from atrium.kernel.errors import AtriumError, ProviderUnsupported
 from atrium.llm.answer import AnswerBroken
-from atrium.llm.anthropic.wire import message_params, read_event, system_blocks, tool_choice, tool_params
+from atrium.llm.anthropic.wire import prompt_params, read_event
 from atrium.llm.catalogue import ModelInfo
 from atrium.llm.connection import (
     CONNECT_SECONDS,
@@ -151,18 +151,13 @@ class AnthropicWire:
         return self.channel.name
 
     def send(self, request: ModelRequest, model: ModelInfo, timeout: httpx2.Timeout) -> RawEvents:
-        system = system_blocks(request.system)
         answered = self.channel.client().messages.with_raw_response.create(
             model=self.channel.model_id(model),
-            system=system or omit,
-            messages=message_params(request),
-            tools=tool_params(request.tools, marked=not system) or omit,
-            tool_choice=tool_choice(request) or omit,
             max_tokens=request.max_tokens,
             stop_sequences=list(request.stop_sequences) or omit,
-            thinking={"type": "adaptive", "display": "summarized"},
             stream=True,
             timeout=timeout,
+            **prompt_params(request, model),
         )
         return answered.parse(to=RawEvents)
 
@@ -193,15 +188,11 @@ def count_tokens(channel: Channel, request: ModelRequest, model: ModelInfo) -> i
     """
     if not channel.counts_tokens:
         raise ProviderUnsupported(f"The provider {channel.name} does not count tokens.")
-    system = system_blocks(request.system)
     try:
         counted = channel.client().messages.count_tokens(
             model=channel.model_id(model),
-            system=system or omit,
-            messages=message_params(request),
-            tools=tool_params(request.tools, marked=not system) or omit,
-            tool_choice=tool_choice(request) or omit,
             timeout=httpx2.Timeout(COUNT_SECONDS, connect=CONNECT_SECONDS),
+            **prompt_params(request, model),
         )
     except FAILURES as error:
         raise describe(error).to_error() from error

@@ -10,6 +10,9 @@ or turn continues. The others are at the ends of earlier requests, where their p
 user message, for the next step of a turn, and at the question before, for the next turn, which omits the thinking of
 the last turn. Without them, the API finds a cached prompt only within 20 blocks before a mark.
 
+An output schema is sent as `output_config.format`, which constrains the text of the answer. The API has no mode for any
+JSON object, so the system prompt asks for one.
+
 Events, blocks and deltas of unknown types are ignored, as the API requires. A field of a wrong type raises
 `AnswerBroken`, except numbers, ids, names and arguments, which the builder repairs.
 """
@@ -18,6 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from atrium.llm.answer import AnswerBuilder, BlockKind, read_index, read_object, read_text
+from atrium.llm.catalogue import ModelInfo, thinks
 from atrium.llm.content import ImageType
 from atrium.llm.model import (
     UNSIGNED,
@@ -26,6 +30,8 @@ from atrium.llm.model import (
     Image,
     ModelEvent,
     ModelRequest,
+    NamedTool,
+    OutputSchema,
     Role,
     StopReason,
     Text,
@@ -44,7 +50,7 @@ if TYPE_CHECKING:
         RedactedThinkingBlockParam,
         TextBlockParam,
         ThinkingBlockParam,
-        ToolChoiceNoneParam,
+        ToolChoiceParam,
         ToolParam,
         ToolResultBlockParam,
         ToolUseBlockParam,
@@ -98,17 +104,56 @@ def tool_params(tools: Sequence[ToolSchema], *, marked: bool) -> "list[ToolParam
     return params
 
 
-def tool_choice(request: ModelRequest) -> "ToolChoiceNoneParam | None":
-    """Return the `tool_choice` of a request whose tools must not be called. None means the API's default."""
-    return {"type": "none"} if request.tool_choice == "none" else None
+def tool_choice(request: ModelRequest) -> "ToolChoiceParam | None":
+    """Return the `tool_choice` of a request. None means the API's default."""
+    if not request.tools or (request.tool_choice == "auto" and request.parallel_tool_calls):
+        return None
+    if request.tool_choice == "none":
+        return {"type": "none"}
+    limit = {} if request.parallel_tool_calls else {"disable_parallel_tool_use": True}
+    if isinstance(request.tool_choice, NamedTool):
+        return cast("ToolChoiceParam", {"type": "tool", "name": request.tool_choice.name, **limit})
+    return cast("ToolChoiceParam", {"type": "any" if request.tool_choice == "required" else "auto", **limit})
 
 
-def message_params(request: ModelRequest) -> "list[MessageParam]":
-    """Return the conversation, with at most three cache marks."""
+def prompt_params(request: ModelRequest, model: ModelInfo) -> dict[str, Any]:
+    """Return the fields of a request that determine its prompt, without the model. A count has the same fields."""
+    prompt, output_format = _output(request)
+    system = system_blocks(prompt)
+    thinking = {"type": "adaptive", "display": "summarized"}
+    if not thinks(request, model):
+        thinking = {"type": model.options.thinking_off}
+    output = {"format": output_format, "effort": request.effort}
+    fields: dict[str, Any] = {
+        "system": system,
+        "messages": message_params(request, with_thinking=thinking["type"] != "disabled"),
+        "tools": tool_params(request.tools, marked=not system),
+        "tool_choice": tool_choice(request),
+        "thinking": thinking,
+        "output_config": {name: value for name, value in output.items() if value is not None},
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+def _output(request: ModelRequest) -> tuple[str, dict[str, Any] | None]:
+    """Return the system prompt, and the `format` of the answer if the API enforces it."""
+    output = request.output_format
+    if output == "text":
+        return request.system, None
+    from atrium.llm.schemas import enforceable, instruct  # not needed by most requests
+
+    schema = enforceable(output) if isinstance(output, OutputSchema) else None
+    if schema is None:
+        return instruct(request), None
+    return request.system, {"type": "json_schema", "schema": schema}
+
+
+def message_params(request: ModelRequest, *, with_thinking: bool = True) -> "list[MessageParam]":
+    """Return the conversation, with at most three cache marks. `with_thinking`: with the thinking of this turn."""
     turn = turn_start(request.messages)
     sent: list[tuple[Role, list[Sent]]] = []
     for at, message in enumerate(request.messages):
-        blocks = list(_sent(message.content, with_thinking=at >= turn))
+        blocks = list(_sent(message.content, with_thinking=with_thinking and at >= turn))
         if not blocks:
             continue
         if sent and sent[-1][0] == message.role:  # the message between them was omitted
@@ -141,9 +186,11 @@ def _sent(blocks: Iterable[Block], *, with_thinking: bool) -> "Iterable[Sent]":
             case Image():
                 yield _image(block)
             case Thinking(text, signature, redacted):
-                if with_thinking and redacted:
+                if not with_thinking or signature in {"", UNSIGNED}:
+                    continue
+                if redacted:
                     yield {"type": "redacted_thinking", "data": signature}
-                elif with_thinking and signature not in {"", UNSIGNED}:
+                else:
                     yield {"type": "thinking", "thinking": text, "signature": signature}
             case ToolUse(call, name, arguments):
                 yield {"type": "tool_use", "id": call, "name": name, "input": dict(arguments)}
@@ -182,9 +229,10 @@ def read_event(event: object, answer: AnswerBuilder) -> Iterator[ModelEvent]:
         case "content_block_stop":
             yield from answer.close(read_index(fields))
         case "message_delta":
-            reason = read_text(read_object(fields.get("delta"), "delta"), "stop_reason")
+            delta = read_object(fields.get("delta"), "delta")
+            reason = read_text(delta, "stop_reason")
             if reason:
-                answer.stop(_REASONS.get(reason, "end_turn"))
+                answer.stop(_REASONS.get(reason, "end_turn"), delta.get("stop_sequence"))
             answer.report(_figures(fields.get("usage")), final=True)
         case "message_stop":
             yield from answer.complete()

@@ -146,7 +146,7 @@ class OpenAIWire:
         return self.channel.name
 
     def send(self, request: ModelRequest, model: ModelInfo, timeout: httpx2.Timeout) -> RawChunks:
-        body: dict[str, Any] = request_params(request, DIALECTS[self.name])
+        body: dict[str, Any] = request_params(request, model, DIALECTS[self.name])
         answered = self.channel.client().chat.completions.with_raw_response.create(
             model=model.id, stream=True, stream_options={"include_usage": True}, timeout=timeout, **body
         )

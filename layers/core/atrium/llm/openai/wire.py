@@ -7,7 +7,10 @@ Two vendors use this format with differences that `Dialect` describes.
   Thinking blocks of other vendors are omitted.
 - OpenAI's models call functions in this API only if they do not reason (developers.openai.com/api/docs/models). A
   request with tools therefore sets `reasoning_effort` to `none`.
-- Zhipu accepts no other `tool_choice` than `auto`.
+- Zhipu accepts no other `tool_choice` than `auto`. Tools that must not be called are therefore omitted, unless the
+  messages refer to them.
+- Zhipu does not accept an output schema. The system prompt contains it, and `response_format` requires a JSON object.
+  For a JSON object without a schema, OpenAI also requires that the prompt asks for JSON.
 - A message of a tool result cannot contain images. They are sent in a message of the user after the results, and the
   result refers to them.
 - An API accepts ids of tool calls with at most 40 characters. Longer ones, which another vendor wrote, are replaced by
@@ -24,6 +27,7 @@ from hashlib import sha256
 from typing import Any, Literal
 
 from atrium.llm.answer import AnswerBuilder, read_index, read_list, read_object, read_text
+from atrium.llm.catalogue import ModelInfo, thinks
 from atrium.llm.model import (
     UNSIGNED,
     Block,
@@ -31,6 +35,8 @@ from atrium.llm.model import (
     ModelEvent,
     ModelMessage,
     ModelRequest,
+    NamedTool,
+    OutputSchema,
     ResultContent,
     StopReason,
     Text,
@@ -75,45 +81,75 @@ class Dialect:
 
     output_limit: Literal["max_tokens", "max_completion_tokens"]
     takes_tool_choice: bool = True
-    tools_need_no_reasoning: bool = False
     takes_reasoning_back: bool = False
     image_detail: str | None = None
     temperature_max: float = 2.0
 
 
 DIALECTS: Mapping[str, Dialect] = {
-    "openai": Dialect("max_completion_tokens", tools_need_no_reasoning=True, image_detail="high"),
+    "openai": Dialect("max_completion_tokens", image_detail="high"),
     "zhipu": Dialect("max_tokens", takes_tool_choice=False, takes_reasoning_back=True, temperature_max=1.0),
 }
 
 
-def request_params(request: ModelRequest, dialect: Dialect) -> dict[str, Any]:
+def request_params(request: ModelRequest, model: ModelInfo, dialect: Dialect) -> dict[str, Any]:
     """Return the body of a request, without the model and the options of the stream."""
+    system, response_format = _output(request, model)
     body: dict[str, Any] = {
-        "messages": list(_messages(request, dialect)),
+        "messages": [*_system(system), *_messages(request, dialect)],
         dialect.output_limit: request.max_tokens,
+        "reasoning_effort": request.effort if thinks(request, model) else model.options.thinking_off,
+        "temperature": None if request.temperature is None else min(request.temperature, dialect.temperature_max),
+        "top_p": request.top_p,
+        "seed": request.seed,
+        "stop": list(request.stop_sequences) or None,
+        "response_format": response_format,
     }
-    if request.tools:
-        body["tools"] = [
-            {
-                "type": "function",
-                "function": {
-                    "name": tool.name,
-                    "description": tool.description,
-                    "parameters": dict(tool.input_schema),
-                },
-            }
-            for tool in request.tools
-        ]
-        if request.tool_choice == "none" and dialect.takes_tool_choice:
-            body["tool_choice"] = "none"
-        if dialect.tools_need_no_reasoning:
-            body["reasoning_effort"] = "none"
-    if request.temperature is not None:
-        body["temperature"] = min(request.temperature, dialect.temperature_max)
-    if request.stop_sequences:
-        body["stop"] = list(request.stop_sequences)
-    return body
+    return {name: value for name, value in body.items() if value is not None} | _tool_params(request, dialect)
+
+
+def _tool_params(request: ModelRequest, dialect: Dialect) -> dict[str, Any]:
+    choice = request.tool_choice
+    is_omitted = choice == "none" and not dialect.takes_tool_choice and not _has_calls(request)
+    if not request.tools or is_omitted:
+        return {}
+    tools = [
+        {
+            "type": "function",
+            "function": {"name": tool.name, "description": tool.description, "parameters": dict(tool.input_schema)},
+        }
+        for tool in request.tools
+    ]
+    params: dict[str, Any] = {"tools": tools}
+    if isinstance(choice, NamedTool):
+        params["tool_choice"] = {"type": "function", "function": {"name": choice.name}}
+    elif choice != "auto" and dialect.takes_tool_choice:
+        params["tool_choice"] = choice
+    if not request.parallel_tool_calls:
+        params["parallel_tool_calls"] = False
+    return params
+
+
+def _has_calls(request: ModelRequest) -> bool:
+    return any(isinstance(block, ToolUse) for message in request.messages for block in message.content)
+
+
+def _output(request: ModelRequest, model: ModelInfo) -> tuple[str, dict[str, Any] | None]:
+    """Return the system prompt and the `response_format`."""
+    output = request.output_format
+    if output == "text":
+        return request.system, None
+    if isinstance(output, OutputSchema) and model.options.enforces_schemas:
+        schema = {"name": output.name, "schema": dict(output.schema), "strict": output.strict}
+        described = {"description": output.description} if output.description else {}
+        return request.system, {"type": "json_schema", "json_schema": schema | described}
+    from atrium.llm.schemas import instruct  # not needed by most requests
+
+    return instruct(request), {"type": "json_object"}
+
+
+def _system(prompt: str) -> list[dict[str, Any]]:
+    return [{"role": "system", "content": prompt}] if prompt.strip() else []
 
 
 def _short_id(call_id: str) -> str:
@@ -121,8 +157,6 @@ def _short_id(call_id: str) -> str:
 
 
 def _messages(request: ModelRequest, dialect: Dialect) -> Iterator[dict[str, Any]]:
-    if request.system.strip():
-        yield {"role": "system", "content": request.system}
     turn = turn_start(request.messages)
     for at, message in enumerate(request.messages):
         if message.role == "user":

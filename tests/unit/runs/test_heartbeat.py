@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from atrium.agent.heartbeat import LeaseHeartbeat, StopSignal
 from atrium.llm.model import Usage
+from atrium.runs.heartbeat import LeaseHeartbeat, StopSignal
 from atrium.runs.model import RUN_LEASE_SECONDS, Run, Spend
 
 from tests.builders.records import build_outcome, build_run
