@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.builders.deployments import PASSWORD
 from tests.isolation.document import Field, Route, read_routes
-from tests.isolation.making import Make, create, make_run, make_session, make_tenant
+from tests.isolation.making import Make, create, make_deleted_session, make_run, make_session, make_tenant
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ BODIES: dict[str, Any] = {
     "PATCH /v1/settings": {"features": {"beta-{n}": True}},
     "PATCH /v1/sessions/{session_id}": {"title": "renamed {n}"},
     "POST /v1/sessions": {"title": "session {n}"},
+    "POST /v1/sessions/{session_id}/fork": {"title": "fork {n}"},
     "POST /v1/auth/login": {"email": "unknown@example.org", "password": "correct horse battery"},
     "POST /v1/auth/invitations/accept": {"token": "made-up", "password": "correct horse battery"},
     "POST /v1/auth/password": {"old_password": PASSWORD, "new_password": "a longer horse battery {n}"},
@@ -100,6 +101,7 @@ NOUNS: dict[str, Noun] = {
     "tool_id": Noun(create("/v1/tools")),
     "user_id": Noun(create("/v1/users")),
     "session_id": Noun(make_session, owned=True),
+    "deleted_session_id": Noun(make_deleted_session, owned=True),
     "run_id": Noun(make_run, owned=True),
 }
 
@@ -153,14 +155,17 @@ PUBLIC = {
 QUERIES: dict[str, dict[str, str]] = {
     "GET /v1/usage": {"group_by": "day"},
 }
+# A `message_id` is found only in its session.
 # In these routes, `client_id` is the id of our client at an identity provider, not of a resource.
 REFERENCES: dict[str, dict[str, str]] = {
     "GET /v1/files/content": {"path": "file_path"},
     "DELETE /v1/files": {"path": "file_path"},
+    "POST /v1/sessions/{session_id}/fork": {"message_id": ""},
+    "POST /v1/sessions/{session_id}/restore": {"session_id": "deleted_session_id"},
     "POST /v1/identity-providers": {"client_id": ""},
     "PATCH /v1/identity-providers/{provider_id}": {"client_id": ""},
 }
-NOT_IDS = {"client_id"}
+NOT_IDS = {"client_id", "message_id"}
 ELSEWHERE = {
     "POST /oauth/introspect": "tests/integration/oauth",
     "POST /oauth/revoke": "tests/integration/oauth",

@@ -86,6 +86,11 @@ def mint_run_id(now: datetime, session_id: SessionId) -> RunId:
     return RunId(_mint("run", now) + session_id.partition("_")[2])
 
 
+def derive_run_id(run_id: RunId, session_id: SessionId) -> RunId:
+    """Return the id of a run's copy in another session, with the same ULID of the run."""
+    return RunId(f"run_{own_ulid(run_id)}{own_ulid(session_id)}")
+
+
 def mint_policy_id(now: datetime) -> PolicyId:
     return PolicyId(_mint("pol", now))
 
