@@ -54,6 +54,9 @@ def test_any_part_is_changed_and_null_clears_it(api_env: ApiEnv) -> None:
     assert (renamed.json()["title"], renamed.json()["metadata"]) == ("New", {"a": 1})
     assert renamed.json()["updated_at"] > session["updated_at"]
     assert client.patch(path, json={"agent_id": agent["id"]}).json()["agent_id"] == agent["id"]
+    longest = {"title": "ü" * 255, "metadata": {"x": "y" * 31_000}}
+    bounds = client.patch(path, json=longest).json()
+    assert {name: bounds[name] for name in longest} == longest
     cleared = client.patch(path, json={"title": None, "agent_id": None, "metadata": None}).json()
     assert (cleared["title"], cleared["agent_id"], cleared["metadata"]) == (None, None, {})
     assert client.patch(path, json={}).json() == cleared

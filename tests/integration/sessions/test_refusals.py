@@ -162,6 +162,8 @@ UNFIT: list[object] = [
     {"message_count": 3},
     {"metadata": []},
     {"metadata": {"x": "y" * 40_000}},
+    {"metadata": {"x": [[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]}},
+    {"title": "two\nlines"},
     {"agent_id": 1},
     [],
 ]
