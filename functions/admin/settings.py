@@ -9,7 +9,15 @@ from atrium.http.responses import problem_responses
 from atrium.kernel.clock import format_time
 from atrium.tenants.auditing import open_audit
 from atrium.tenants.context import TenantContext
-from atrium.tenants.model import FEATURES_MAX, HOSTS_MAX, SCREENING_DEFAULT, ScreeningMode
+from atrium.tenants.model import (
+    FEATURES_MAX,
+    HOSTS_MAX,
+    RETENTION_DAYS_MAX,
+    SCREENING_DEFAULT,
+    UNDELETE_DAYS_DEFAULT,
+    UNDELETE_DAYS_MAX,
+    ScreeningMode,
+)  # fmt: skip
 from atrium.tenants.settings import SettingsService, TenantSettings
 from fastapi import APIRouter
 from pydantic import Field
@@ -47,6 +55,10 @@ class SettingsPatch(StrictModel):
     """Whether the platform's API keys may be used for models of providers for which the tenant has no key of its own.
     If false, calls of these models are rejected with `MODEL_KEY_REQUIRED`. Default true.
     """
+    undelete_days: Annotated[int, Field(ge=0, le=UNDELETE_DAYS_MAX)] = UNDELETE_DAYS_DEFAULT
+    """Days for which a deleted session can be restored, 0 to 90. 0: sessions are removed at once. Default 7."""
+    session_retention_days: Annotated[int, Field(ge=1, le=RETENTION_DAYS_MAX)] | None = None
+    """Days without a turn after which a session is deleted, 1 to 3,650. Null: sessions are kept. Default null."""
 
 
 class OutboundLists(StrictModel):
@@ -59,8 +71,8 @@ class OutboundLists(StrictModel):
 
 
 class SettingsAnswer(StrictModel):
-    """The tenant's settings: feature switches, audit, handling of prompt injection, hosts for outbound calls, and use
-    of the platform's model keys.
+    """The tenant's settings: feature switches, audit, handling of prompt injection, hosts for outbound calls, use of
+    the platform's model keys, and retention of sessions.
     """
 
     features: dict[str, bool]
@@ -74,6 +86,10 @@ class SettingsAnswer(StrictModel):
     platform_model_key: bool
     """Whether the platform's API keys may be used for models of providers for which the tenant has no key of its own.
     """
+    undelete_days: int
+    """Days for which a deleted session can be restored."""
+    session_retention_days: int | None
+    """Days without a turn after which a session is deleted. Null: sessions are kept."""
     config_version: int
     """Version of the tenant's configuration. The version increases with every change."""
     updated_at: str
@@ -111,6 +127,8 @@ def _render(settings: TenantSettings) -> SettingsAnswer:
         prompt_injection=settings.prompt_injection,
         outbound=OutboundLists(allow=list(settings.outbound.allow), deny=list(settings.outbound.deny)),
         platform_model_key=settings.platform_model_key,
+        undelete_days=settings.undelete_days,
+        session_retention_days=settings.session_retention_days,
         config_version=settings.version,
         updated_at=format_time(settings.updated_at),
     )

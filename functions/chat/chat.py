@@ -24,6 +24,7 @@ from atrium.kernel.ids import RunId
 from atrium.quotas.responses import rate_limit_headers
 from atrium.runs.approvals import paused
 from atrium.runs.model import Run, RunEvent, read_error
+from atrium.runs.service import without_deleted
 from atrium.tenants.context import Caller, TenantContext
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
@@ -70,7 +71,7 @@ class IdempotentTurn:
             raise Conflict
         runs = run_store(self._runtime, self._call.tenant_id)
         run = runs.get(RunId(found.run_id))
-        if run is None:
+        if run is None or not without_deleted(runs, [run]):
             raise Conflict("the run of this `Idempotency-Key` was deleted")
         if run.is_waiting:
             run = paused(runs, run, self._runtime.clock)

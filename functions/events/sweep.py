@@ -1,6 +1,7 @@
 """The sweeper. Every minute it closes runs whose lease expired and releases their slots (`atrium.jobs.sweeping`).
 
-In the remaining time, the sweeper erases the data of deleted tenants (`functions.events.deletions`).
+In the remaining time, the sweeper removes deleted sessions (`functions.events.sessions`) and erases the data of deleted
+tenants (`functions.events.deletions`).
 """
 
 from dataclasses import asdict
@@ -20,14 +21,15 @@ from atrium.usage.store import LedgerStore
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions.events.deletions import finish_deletions
+from functions.events.sessions import sweep_sessions
 
 logger = make_logger("sweep")
 
 
 def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """Sweep expired runs and slots, then continue deletions. Return the counts. Failures are retried after a minute."""
-    source = runtime()
-    return sweep_runs(source) | finish_deletions(source, context.get_remaining_time_in_millis)
+    source, remaining_ms = runtime(), context.get_remaining_time_in_millis
+    return sweep_runs(source) | sweep_sessions(source, remaining_ms) | finish_deletions(source, remaining_ms)
 
 
 def sweep_runs(source: Runtime) -> dict[str, int]:

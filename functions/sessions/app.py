@@ -5,12 +5,12 @@ from atrium.http.app import create_app
 from atrium.http.handler import make_handler
 from fastapi import FastAPI
 
-from functions.sessions import datasets, files, sessions
+from functions.sessions import datasets, exports, files, sessions
 
 
 def build(source: RuntimeSource = runtime) -> FastAPI:
     """Return the FastAPI application. Tests pass a test runtime."""
-    routers = [sessions.router, files.router, datasets.router]
+    routers = [sessions.router, exports.router, files.router, datasets.router]
     return create_app(title="Sessions", routers=routers, runtime=source)
 
 

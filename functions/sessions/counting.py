@@ -8,7 +8,7 @@ from atrium.agent.store import read_agent
 from atrium.bootstrap import Runtime
 from atrium.kernel.errors import NotFound
 from atrium.kernel.ids import AgentId, SessionId, is_id
-from atrium.quotas.model import Recorded, Rejected
+from atrium.quotas.model import Recorded, Rejected, ScopeLimits
 from atrium.quotas.service import QuotaService
 from atrium.storage import keys
 from atrium.storage.writes import Put
@@ -33,8 +33,16 @@ class SessionCounting:
             raise NotFound("Agent not found.")
         return cls(QuotaService(table, runtime.clock), limited, wanted)
 
+    def rejection(self) -> Rejected | None:
+        """Return the rejection of the session, as far as it is known before the session is counted."""
+        scopes = self._scopes()
+        return self.quotas.reject_session(scopes, self.limited.items(self.quotas.table, scopes))
+
     def record(self, session_id: SessionId, record: Put) -> Recorded | Rejected:
         """Write the session's record and increment the counters, in one transaction."""
-        item = self.limited.found.get(keys.agent(self.agent_id)) if self.agent_id else None
-        scopes = self.limited.scopes(read_agent(item) if item else None)
+        scopes = self._scopes()
         return self.quotas.record_session(session_id, record, scopes, self.limited.items(self.quotas.table, scopes))
+
+    def _scopes(self) -> tuple[ScopeLimits, ...]:
+        item = self.limited.found.get(keys.agent(self.agent_id)) if self.agent_id else None
+        return self.limited.scopes(read_agent(item) if item else None)

@@ -27,6 +27,24 @@ class SessionBody(StrictModel):
     """Your data, a JSON object of at most 32,000 bytes and 16 nesting levels. Default: empty."""
 
 
+class ForkBody(StrictModel):
+    """The history to copy, and the title of the new session. All fields are optional."""
+
+    message_id: Annotated[str, Field(max_length=64)] | None = None
+    """Id of the last message of the copied history. Null or absent: the whole history."""
+    title: OrNone[Title] = None
+    """Title of the new session, at most 255 visible characters. Null or absent: the title of the copied session."""
+
+
+class ForkedFrom(StrictModel):
+    """The session that a session was copied from."""
+
+    session_id: str
+    """Id of the copied session."""
+    message_id: str | None
+    """Id, in the copied session, of the last message of the copied history. Null: the whole history was copied."""
+
+
 class SessionPatch(StrictModel):
     """The fields of a session to change. Absent fields are not changed."""
 
@@ -55,6 +73,8 @@ class SessionAnswer(StrictModel):
     """Number of messages of the session, including tool results."""
     metadata: dict[str, Any]
     """Your data."""
+    forked_from: ForkedFrom | None
+    """The session that this session was copied from. Null if it is not a fork."""
     created_at: str
     """When the session was created (RFC 3339, UTC)."""
     updated_at: str
@@ -126,6 +146,7 @@ class MessageAnswer(StrictModel):
 
 
 def render_session(session: Session) -> SessionAnswer:
+    fork = session.forked_from
     return SessionAnswer(
         id=session.id,
         title=session.title or None,
@@ -134,6 +155,7 @@ def render_session(session: Session) -> SessionAnswer:
         end_user=session.end_user or None,
         message_count=session.message_count,
         metadata=dict(session.metadata),
+        forked_from=ForkedFrom(session_id=fork.session_id, message_id=fork.message_id or None) if fork else None,
         created_at=format_time(session.created_at),
         updated_at=format_time(session.updated_at),
         last_active_at=format_time(session.last_active_at),

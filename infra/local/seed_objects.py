@@ -1,7 +1,7 @@
 """Writes the objects of `seeds` into a new stack's table with the stores that the functions use."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from atrium.agent.model import AgentConfig
 from atrium.agent.store import AgentStore
@@ -59,6 +59,7 @@ from atrium.storage.blobs import TenantBlobs
 from atrium.storage.secrets import Secrets
 from atrium.storage.table import PhysicalTable, PlatformTable, TenantTable
 from atrium.storage.writes import Put
+from atrium.tenants.model import UNDELETE_DAYS_DEFAULT
 from atrium.tenants.registry import TenantRegistry
 from atrium.tools.http.model import RequestTemplate, ToolDefinition
 from atrium.tools.http.store import HttpToolStore
@@ -258,8 +259,13 @@ class _Writer:
         SocialClientStore(self.table).create(slack, self._record("identity_provider.create", slack.id))
 
     def write_sessions(self) -> None:
-        run_id = RunId(seeds.RUN)
-        for session_id, title in ((seeds.SESSION, "Arithmetic"), (seeds.SESSION_TO_DELETE, "to delete")):
+        run_id, store = RunId(seeds.RUN), SessionStore(self.table)
+        titles = {
+            seeds.SESSION: "Arithmetic",
+            seeds.SESSION_TO_DELETE: "to delete",
+            seeds.SESSION_TO_RESTORE: "to restore",
+        }
+        for session_id, title in titles.items():
             with_run = session_id == seeds.SESSION
             session = Session(
                 id=SessionId(session_id),
@@ -275,7 +281,9 @@ class _Writer:
                 last_active_at=self.now,
                 last_run_ulid=own_ulid(run_id) if with_run else "",
             )
-            SessionStore(self.table).create(session)
+            store.create(session)
+        until = self.now + timedelta(days=UNDELETE_DAYS_DEFAULT)
+        store.hide(SessionId(seeds.SESSION_TO_RESTORE), now=self.now, until=until)
         self._write_run(run_id)
 
     def write_files(self) -> None:

@@ -41,6 +41,8 @@ AGENT_TO_DELETE: Final = f"agt_{_ulid(32)}"
 
 SESSION: Final = f"ses_{_ulid(41)}"
 SESSION_TO_DELETE: Final = f"ses_{_ulid(42)}"
+SESSION_TO_RESTORE: Final = f"ses_{_ulid(44)}"
+"""A deleted session."""
 RUN: Final = f"run_{_ulid(43)}{_ulid(41)}"
 """The run of the session's only turn, which has ended."""
 

@@ -87,6 +87,8 @@ EXAMPLES = {
     "createSession": Example({"title": "Trip to Lisbon", "end_user": "customer-42", "metadata": {"ticket": "T-1001"}}),
     "updateSession": Example({"title": "Mental arithmetic"}),
     "deleteSession": Example(parameters={"session_id": seeds.SESSION_TO_DELETE}),
+    "restoreSession": Example(parameters={"session_id": seeds.SESSION_TO_RESTORE}),
+    "forkSession": Example({"title": "Arithmetic, second attempt"}),
     "writeFile": Example({"path": "notes/todo.txt", "content": "Answer the customer.\n"}),
     "readFile": Example(parameters={"path": seeds.FILE}),
     "deleteFile": Example(parameters={"path": seeds.FILE_TO_DELETE}),

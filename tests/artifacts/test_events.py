@@ -164,7 +164,8 @@ def test_stream_begins_with_start_uses_the_tool_and_ends_with_final(fleet: Fleet
 def test_sweeper_counts_what_it_found(fleet: Fleet) -> None:
     runs = {"looked_at": 0, "closed": 0, "returned": 0, "failed": 0}
     deletions = {"deletions_finished": 0, "deletions_left": 0, "deletions_waiting": 0, "deletions_failed": 0}
-    assert succeed(fleet, "sweep/minute").json() == runs | deletions
+    sessions = {"sessions_removed": 0, "sessions_expired": 0, "sessions_failed": 0}
+    assert succeed(fleet, "sweep/minute").json() == runs | sessions | deletions
 
 
 @pytest.mark.parametrize("name", ["usage_stream/settled", "usage_stream/other_items"])

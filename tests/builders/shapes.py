@@ -61,6 +61,7 @@ TENANTS: dict[str, Sample] = {
     "keys.client": one(keys.client(ClientId(f"cli_{ULID}"))),
     "keys.session": one(keys.session(SESSION), **listed(gsi1=keys.sessions_of(USER), gsi2=keys.all_sessions())),
     "keys.deleted_sessions": one(keys.session(SessionId(f"ses_{ULID[::-1]}")), **listed(gsi2=keys.deleted_sessions())),
+    "keys.fork": one(keys.fork(SessionId(f"ses_{ULID[:-2]}bb")), **listed(gsi2=keys.deleted_sessions(), at="y")),
     "keys.run": one(keys.run(RUN), id=RUN, ended_at="x", **listed(gsi2=keys.all_runs(), at=RUN)),
     "keys.events": one(keys.events(RUN, 2), batch="x"),
     "keys.step": one(keys.step(RUN, 1), step="x"),
@@ -124,7 +125,8 @@ PARTS = {
     "keys.all_runs", "keys.runs_of", "keys.sweep_partition", "keys.sweep_shard", "keys.sweep_sort",
     "keys.admission_sweep_sort", "keys.audit_moment", "keys.audit_of_type", "keys.audit_of_principal", "keys.issued",
     "keys.issued_to", "keys.admissions", "keys.ledger_month", "keys.usage_day", "keys.usage_values",
-    "keys.begun_day", "provider_keys.issuers_of", "provider_keys.connections_of", "throttle_keys.login_partition",
+    "keys.begun_day", "keys.purge_partition", "keys.purge_sort", "keys.retention_partition", "keys.retention_minute",
+    "provider_keys.issuers_of", "provider_keys.connections_of", "throttle_keys.login_partition",
     "throttle_keys.unlocks_of",
 }  # fmt: skip
 

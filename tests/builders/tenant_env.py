@@ -140,7 +140,8 @@ class TenantEnv:
         caller = context or context_of()
         tenant = caller.tenant_id
         end_run = self.finalizer(tenant).close_expired
-        return SessionService(caller, self.sessions(tenant), self.runs(tenant), self.clock, end_run)
+        audit = open_audit(caller, self.table(tenant), self.clock)
+        return SessionService(caller, self.sessions(tenant), self.runs(tenant), self.clock, audit, end_run)
 
     def run_service(self, context: TenantContext | None = None) -> RunService:
         caller = context or context_of()

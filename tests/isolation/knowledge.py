@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.builders.deployments import PASSWORD
 from tests.isolation.document import Field, Route, read_routes
-from tests.isolation.making import Make, create, make_run, make_session, make_tenant
+from tests.isolation.making import Make, create, make_deleted_session, make_run, make_session, make_tenant
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ BODIES: dict[str, Any] = {
     "PATCH /v1/settings": {"features": {"beta-{n}": True}},
     "PATCH /v1/sessions/{session_id}": {"title": "renamed {n}"},
     "POST /v1/sessions": {"title": "session {n}"},
+    "POST /v1/sessions/{session_id}/fork": {"title": "fork {n}"},
     "POST /v1/auth/login": {"email": "unknown@example.org", "password": "correct horse battery"},
     "POST /v1/auth/invitations/accept": {"token": "made-up", "password": "correct horse battery"},
     "POST /v1/auth/password": {"old_password": PASSWORD, "new_password": "a longer horse battery {n}"},
@@ -107,6 +108,7 @@ NOUNS: dict[str, Noun] = {
     "tool_id": Noun(create("/v1/tools")),
     "user_id": Noun(create("/v1/users")),
     "session_id": Noun(make_session, owned=True),
+    "deleted_session_id": Noun(make_deleted_session, owned=True),
     "run_id": Noun(make_run, owned=True),
 }
 
@@ -161,10 +163,13 @@ PUBLIC = {
 QUERIES: dict[str, dict[str, str]] = {
     "GET /v1/usage": {"group_by": "day"},
 }
+# A `message_id` is found only in its session.
 # In these routes, `client_id` is the id of our client at an identity provider, not of a resource.
 REFERENCES: dict[str, dict[str, str]] = {
     "GET /v1/files/content": {"path": "file_path"},
     "DELETE /v1/files": {"path": "file_path"},
+    "POST /v1/sessions/{session_id}/fork": {"message_id": ""},
+    "POST /v1/sessions/{session_id}/restore": {"session_id": "deleted_session_id"},
     "POST /v1/messages": {"metadata.user_id": ""},
     "POST /v1/identity-providers": {"client_id": ""},
     "PATCH /v1/identity-providers/{provider_id}": {"client_id": ""},
@@ -172,7 +177,7 @@ REFERENCES: dict[str, dict[str, str]] = {
 # Ids of other vendors' formats: of models, of people who are no users, and of tool calls, whose runs are checked in
 # `tests/integration/chat/test_compatible_errors.py`.
 NOT_IDS = {
-    "client_id", "after_id", "before_id", "metadata.user_id", "messages.[].tool_call_id",
+    "client_id", "message_id", "after_id", "before_id", "metadata.user_id", "messages.[].tool_call_id",
     "messages.[].content.[].tool_use_id",
 }  # fmt: skip
 ELSEWHERE = {

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from atrium.kernel.ids import SessionId
 from atrium.storage.writes import NEW, Put
 from atrium.usage.model import Arrival
 from atrium.usage.store import encode_entry, ledger_key
@@ -47,6 +48,13 @@ def make_session(world: World, caller: Caller) -> str:
         )  # fmt: skip
         table.write(Put(ledger_key(entry.run_id), encode_entry(entry), NEW))
         SumStore(table).count([Arrival(entry, "1")])
+    return session_id
+
+
+def make_deleted_session(world: World, caller: Caller) -> str:
+    """Create a session and delete it, so that it can be restored. Return its id."""
+    session_id = make_session(world, caller)
+    world.tenant_env.session_service(world.context(caller)).delete(SessionId(session_id), undelete_days=7)
     return session_id
 
 

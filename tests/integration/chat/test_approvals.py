@@ -276,7 +276,8 @@ def test_a_waiting_run_can_be_cancelled(desk: Desk) -> None:
 
 def test_the_usage_of_a_waiting_run_is_charged_if_its_session_is_deleted(desk: Desk) -> None:
     run, env = desk.ask(), desk.api_env.tenant_env
-    assert desk.api_env.sessions_as().delete(f"/v1/sessions/{run['session_id']}").status_code == 204
+    path = f"/v1/sessions/{run['session_id']}?permanent=true"
+    assert desk.api_env.sessions_as().delete(path).status_code == 204
     entry = env.entry_of(RunId(run["run_id"]))
     assert (entry.status, entry.total_tokens > 0) == ("cancelled", True)
     assert desk.slots() == []

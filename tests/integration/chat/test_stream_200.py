@@ -151,7 +151,8 @@ def test_deleting_the_session_ends_the_stream(api_env: ApiEnv) -> None:
             assert event is not None
             events.append(event)
             if event.id == 2:
-                deleted = api_env.sessions_as().delete(f"/v1/sessions/{events[0].data['session_id']}")
+                path = f"/v1/sessions/{events[0].data['session_id']}?permanent=true"
+                deleted = api_env.sessions_as().delete(path)
                 assert deleted.status_code == 204
     assert (events[-1].event, events[-1].data["code"]) == ("error", "NOT_FOUND")
     assert_problem(api_env.chat_as().get(f"/v1/runs/{events[0].data['run_id']}"), 404, "NOT_FOUND")

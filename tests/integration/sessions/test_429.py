@@ -58,6 +58,36 @@ def test_a_days_sessions_with_and_without_a_turn(api_env: ApiEnv) -> None:
     assert begin(api_env.sessions_as(OTHER_TENANT)).status_code == 201, "another tenant's limit is its own"
 
 
+def test_forks_count_like_new_sessions(api_env: ApiEnv) -> None:
+    limit(api_env, sessions_per_day=2, messages_per_session=2)
+    client, chat = api_env.sessions_as(), api_env.chat_as()
+    session_id = say(chat, "Hi").json()["session_id"]
+    path = f"/v1/sessions/{session_id}/fork"
+    first, again = (client.post(path, json={}, headers={"idempotency-key": "a"}) for _ in range(2))
+    assert (first.status_code, again.json()) == (201, first.json())
+    assert again.headers["idempotency-replayed"] == "true"
+    assert first.headers["ratelimit"].startswith('"sessions_per_day";r=0')
+    assert (used(api_env), heads(api_env)) == (2, 2)
+    before = api_env.tenant_env.items()
+    problem = assert_problem(client.post(path, json={}), 429, "QUOTA_EXCEEDED")
+    assert (problem["limit"], problem["used"], problem["max"]) == ("sessions_per_day", 2, 2)
+    assert (api_env.tenant_env.items(), used(api_env)) == (before, 2)
+    assert say(chat, "Again", session_id=first.json()["id"]).status_code == 200
+    full = assert_problem(say(chat, "Again", session_id=first.json()["id"]), 429, "QUOTA_EXCEEDED")
+    assert (full["limit"], full["used"]) == ("messages_per_session", 2)
+    api_env.tenant_env.clock.advance(2)
+    assert Rebuilder(api_env.tenant_env.table(), api_env.tenant_env.clock).compare().counters == ()
+
+
+def test_forks_are_exact_where_replies_are_lost(api_env: ApiEnv) -> None:
+    limit(api_env, sessions_per_day=4)
+    client = api_env.sessions_as()
+    session_id = say(api_env.chat_as(), "Hi").json()["session_id"]
+    with api_env.tenant_env.intercepted(lose_replies):
+        answers = [client.post(f"/v1/sessions/{session_id}/fork", json={}).status_code for _ in range(5)]
+    assert (answers, used(api_env), heads(api_env)) == ([201] * 3 + [429] * 2, 4, 4)
+
+
 def test_a_key_that_repeats_counts_once_and_a_refusal_does_not_keep_it(api_env: ApiEnv) -> None:
     limit(api_env, sessions_per_day=1)
     client = api_env.sessions_as()

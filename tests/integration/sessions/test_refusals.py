@@ -20,6 +20,10 @@ def routes(session_id: str) -> list[tuple[str, str, object]]:
         ("PATCH", path, {"title": "x"}),
         ("DELETE", path, None),
         ("GET", f"{path}/messages", None),
+        ("POST", f"{path}/fork", {}),
+        ("POST", f"{path}/restore", None),
+        ("GET", f"{path}/export", None),
+        ("GET", f"{path}/export?format=markdown", None),
     ]
 
 
@@ -100,6 +104,57 @@ def test_400_413_415_for_bodies(api_env: ApiEnv) -> None:
     assert api_env.tenant_env.items("SESSION#") == []
 
 
+def test_400_and_422_for_filters(api_env: ApiEnv) -> None:
+    client = api_env.sessions_as()
+    for query in (
+        {"user_id": "x"},
+        {"agent_id": SESSION},
+        {"end_user": ""},
+        {"end_user": "x" * 129},
+        {"end_user": "a\nb"},
+    ):
+        assert_problem(client.get("/v1/sessions", params=query), 422, "VALIDATION_FAILED")
+    client.post("/v1/sessions", json={"end_user": "ann"})
+    client.post("/v1/sessions", json={"end_user": "ann"})
+    cursor = client.get("/v1/sessions", params={"end_user": "ann", "limit": 1}).json()["next_cursor"]
+    for query in ({"end_user": "bob"}, {}):
+        assert_problem(client.get("/v1/sessions", params={**query, "cursor": cursor}), 400, "INVALID_CURSOR")
+
+
+def test_404_409_422_for_forks(api_env: ApiEnv) -> None:
+    client = api_env.sessions_as()
+    session_id, other_id = (say(api_env.chat_as(), text).json()["session_id"] for text in ("One", "Two"))
+    path = f"/v1/sessions/{session_id}/fork"
+    foreign = client.get(f"/v1/sessions/{other_id}/messages").json()["data"][0]["id"]
+    before = api_env.tenant_env.items()
+    for message_id in (foreign, "msg_x"):
+        assert_problem(client.post(path, json={"message_id": message_id}), 404, "NOT_FOUND")
+    unfit: list[object] = [{"message_id": 1}, {"title": "x" * 256}, {"metadata": {}}, []]
+    for body in unfit:
+        assert_problem(client.post(path, json=body), 422, "VALIDATION_FAILED")
+    assert api_env.tenant_env.items() == before
+    turn = api_env.tenant_env.begin("Three", session_id=session_id)
+    assert_problem(client.post(path, json={"message_id": turn.run.question.id}), 409, "SESSION_BUSY")
+    list(turn.events())
+
+
+def test_409_for_the_restoration_of_a_session_that_is_not_deleted(api_env: ApiEnv) -> None:
+    client = api_env.sessions_as()
+    session_id = client.post("/v1/sessions", json={}).json()["id"]
+    assert_problem(client.post(f"/v1/sessions/{session_id}/restore"), 409, "CONFLICT")
+
+
+def test_400_and_422_for_exports(api_env: ApiEnv) -> None:
+    client = api_env.sessions_as()
+    session_id = say(api_env.chat_as(), "One").json()["session_id"]
+    path = f"/v1/sessions/{session_id}"
+    cursor = client.get(f"{path}/messages", params={"limit": 1}).json()["next_cursor"]
+    assert_problem(client.get(f"{path}/export", params={"cursor": cursor}), 400, "INVALID_CURSOR")
+    assert_problem(client.get(f"{path}/export", params={"format": "pdf"}), 422, "VALIDATION_FAILED")
+    for permanent in ("1", "yes", ""):
+        assert_problem(client.delete(path, params={"permanent": permanent}), 422, "VALIDATION_FAILED")
+
+
 UNFIT: list[object] = [
     {"title": "x" * 256},
     {"title": 1},
@@ -107,6 +162,8 @@ UNFIT: list[object] = [
     {"message_count": 3},
     {"metadata": []},
     {"metadata": {"x": "y" * 40_000}},
+    {"metadata": {"x": [[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]}},
+    {"title": "two\nlines"},
     {"agent_id": 1},
     [],
 ]

@@ -18,7 +18,8 @@ def test_changes_settings_in_part(tenant_env: TenantEnv, client: TestClient) -> 
     begun = made.config_version
     assert before == {
         "features": {"beta": False}, "audits_all": False, "prompt_injection": "flag", "config_version": begun,
-        "outbound": {"allow": [], "deny": []}, "platform_model_key": True, "updated_at": before["updated_at"],
+        "outbound": {"allow": [], "deny": []}, "platform_model_key": True, "undelete_days": 7,
+        "session_retention_days": None, "updated_at": before["updated_at"],
     }  # fmt: skip
     changed = client.patch("/v1/settings", json={"features": {"beta": True, "old": False}}).json()
     assert (changed["features"], changed["config_version"]) == ({"beta": True, "old": False}, begun + 1)
@@ -54,6 +55,13 @@ def test_changes_one_list_of_hosts_without_the_other(client: TestClient) -> None
     assert client.patch("/v1/settings", json={"outbound": {"allow": []}}).json()["outbound"]["allow"] == []
 
 
+def test_the_retention_of_sessions_is_set_and_cleared(client: TestClient) -> None:
+    changed = client.patch("/v1/settings", json={"undelete_days": 0, "session_retention_days": 30}).json()
+    assert (changed["undelete_days"], changed["session_retention_days"]) == (0, 30)
+    cleared = client.patch("/v1/settings", json={"session_retention_days": None}).json()
+    assert (cleared["undelete_days"], cleared["session_retention_days"]) == (0, None)
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -67,6 +75,13 @@ def test_changes_one_list_of_hosts_without_the_other(client: TestClient) -> None
         {"outbound": None},
         {"platform_model_key": "no"},
         {"platform_model_key": None},
+        {"undelete_days": 91},
+        {"undelete_days": -1},
+        {"undelete_days": None},
+        {"undelete_days": True},
+        {"session_retention_days": 0},
+        {"session_retention_days": 3_651},
+        {"session_retention_days": "30"},
         {"outbound": {"allow": ["example.com/path"]}},
         {"outbound": {"allow": ["Example.com"]}},
         {"outbound": {"deny": ["*"]}},

@@ -58,14 +58,14 @@ def test_unknown_session_ids_are_not_found(tenant_env: TenantEnv, text: str) -> 
 
 
 def test_a_deleted_session_is_not_found(tenant_env: TenantEnv, session_id: SessionId) -> None:
-    tenant_env.session_service().delete(session_id)
+    tenant_env.session_service().delete(session_id, undelete_days=0)
     with pytest.raises(NotFound):
         begin_again(tenant_env, session_id)
 
 
 def test_a_session_deleted_while_waiting_is_not_found(tenant_env: TenantEnv, session_id: SessionId) -> None:
     begin_again(tenant_env, session_id)
-    tenant_env.while_waiting = lambda: tenant_env.session_service().delete(session_id)
+    tenant_env.while_waiting = lambda: tenant_env.session_service().delete(session_id, undelete_days=0)
     with pytest.raises(NotFound):
         begin_again(tenant_env, session_id, on_busy="queue")
     assert tenant_env.items("SESSION#") == []

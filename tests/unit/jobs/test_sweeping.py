@@ -94,7 +94,7 @@ def test_settles_a_slot_to_the_ledger_entry_of_its_run(tenant_env: TenantEnv) ->
 
     with tenant_env.intercepted(die_when_recorded), pytest.raises(Killed):
         list(turn.events())
-    tenant_env.session_service().delete(turn.run.session_id)
+    tenant_env.session_service().delete(turn.run.session_id, undelete_days=0)
     tenant_env.clock.advance(LONG)
     assert (tenant_env.sweep().returned, held(tenant_env)) == (1, [])
     entry = tenant_env.entry_of(turn.run.id)

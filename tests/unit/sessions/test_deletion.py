@@ -41,13 +41,13 @@ def assert_without_a_trace(tenant_env: TenantEnv, session_id: SessionId) -> None
     assert tenant_env.items("RUN#") == []
     assert tenant_env.blobs() == []
     with pytest.raises(NotFound):
-        tenant_env.session_service().delete(session_id)
+        tenant_env.session_service().delete(session_id, undelete_days=0)
 
 
 def test_deletes_everything(tenant_env: TenantEnv) -> None:
     session_id = fill(tenant_env)
     assert len(tenant_env.blobs()) == 3
-    tenant_env.session_service().delete(session_id)
+    tenant_env.session_service().delete(session_id, undelete_days=0)
     assert_without_a_trace(tenant_env, session_id)
 
 
@@ -55,7 +55,7 @@ def test_keeps_other_sessions(tenant_env: TenantEnv) -> None:
     kept = fill(tenant_env)
     before = tenant_env.items(kept), tenant_env.messages_of(kept)
     blobs = set(tenant_env.blobs())
-    tenant_env.session_service().delete(fill(tenant_env))
+    tenant_env.session_service().delete(fill(tenant_env), undelete_days=0)
     assert (tenant_env.items(kept), tenant_env.messages_of(kept)) == before
     assert set(tenant_env.blobs()) == blobs
 
@@ -64,7 +64,7 @@ def calls_of_a_deletion(tenant_env: TenantEnv) -> int:
     recorder = Recorder()
     session_id = fill(tenant_env)
     with tenant_env.intercepted(recorder):
-        tenant_env.session_service().delete(session_id)
+        tenant_env.session_service().delete(session_id, undelete_days=0)
     return len(recorder.operations)
 
 
@@ -74,9 +74,9 @@ def test_the_next_attempt_completes_after_a_crash_at_any_call(tenant_env: Tenant
     for number in range(calls):
         session_id = fill(tenant_env)
         with tenant_env.intercepted(Kill(number, applied=True)), pytest.raises(Killed):
-            tenant_env.session_service().delete(session_id)
+            tenant_env.session_service().delete(session_id, undelete_days=0)
         if tenant_env.sessions().get(session_id, with_deleted=True) is not None:
-            tenant_env.session_service(ADMIN).delete(session_id)
+            tenant_env.session_service(ADMIN).delete(session_id, undelete_days=0)
         assert_without_a_trace(tenant_env, session_id)
 
 
@@ -84,8 +84,8 @@ def test_the_next_attempt_completes_after_a_failure_at_any_call(tenant_env: Tena
     for number in range(calls_of_a_deletion(tenant_env)):
         session_id = fill(tenant_env)
         with tenant_env.intercepted(Outage(at_call(number))), pytest.raises(Unavailable):
-            tenant_env.session_service().delete(session_id)
-        tenant_env.session_service().delete(session_id)
+            tenant_env.session_service().delete(session_id, undelete_days=0)
+        tenant_env.session_service().delete(session_id, undelete_days=0)
         assert_without_a_trace(tenant_env, session_id)
 
 
@@ -96,7 +96,7 @@ def at_call(number: int) -> Callable[[int, str], bool]:
 def test_a_session_is_not_found_during_its_deletion(tenant_env: TenantEnv) -> None:
     session_id = fill(tenant_env)
     with tenant_env.intercepted(Outage(lambda _, operation: operation == "Query")), pytest.raises(Unavailable):
-        tenant_env.session_service().delete(session_id)
+        tenant_env.session_service().delete(session_id, undelete_days=0)
     service = tenant_env.session_service(ADMIN)
     with pytest.raises(NotFound):
         service.get(session_id)
@@ -115,16 +115,16 @@ def test_concurrent_deletions_both_complete(tenant_env: TenantEnv) -> None:
     def delete_too(operation: str, _arguments: object, send: Send) -> Any:
         if operation == "Query" and not second:
             second.append("began")
-            tenant_env.session_service().delete(session_id)
+            tenant_env.session_service().delete(session_id, undelete_days=0)
         return send()
 
     with tenant_env.intercepted(delete_too):
-        service.delete(session_id)
+        service.delete(session_id, undelete_days=0)
     assert_without_a_trace(tenant_env, session_id)
 
 
 def test_a_running_turn_leaves_only_its_ledger_entry(tenant_env: TenantEnv) -> None:
-    tenant_env.model.say("One, ", lambda: tenant_env.session_service().delete(session_id), "two.")
+    tenant_env.model.say("One, ", lambda: tenant_env.session_service().delete(session_id, undelete_days=0), "two.")
     turn = tenant_env.begin()
     session_id = turn.run.session_id
     events = list(turn.events())
@@ -136,7 +136,7 @@ def test_a_running_turn_leaves_only_its_ledger_entry(tenant_env: TenantEnv) -> N
 
 def test_deletes_events_stored_after_the_deletion(tenant_env: TenantEnv) -> None:
     def delete() -> None:
-        tenant_env.session_service().delete(session_id)
+        tenant_env.session_service().delete(session_id, undelete_days=0)
         tenant_env.clock.advance(10)
 
     tenant_env.model.say("One, ", delete, "two, ", "three.")
@@ -154,7 +154,7 @@ def test_deletes_a_run_recorded_after_the_deletion(tenant_env: TenantEnv) -> Non
     def delete_first(operation: str, _arguments: object, send: Send) -> Any:
         if operation == "PutItem" and not deleted:
             deleted.append(True)
-            tenant_env.session_service().delete(session_id)
+            tenant_env.session_service().delete(session_id, undelete_days=0)
         return send()
 
     tenant_env.clock.advance(1)

@@ -15,7 +15,8 @@ from atrium.sessions.store import SessionStore
 
 from tests.builders.runtimes import NOON
 from tests.builders.sessions import build_session, run_of
-from tests.builders.tenant_env import OTHER_OWNER, OWNER, TenantEnv
+from tests.builders.tenant_env import ADMIN, OTHER_OWNER, OWNER, TenantEnv
+from tests.builders.wires import Recorder
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
@@ -131,3 +132,45 @@ def test_does_not_move_a_session_back_in_lists(sessions: SessionStore) -> None:
     sessions.drop_turn(made.id, run_of(made, 900) if head.turn is None else head.turn.run_id)
     again = sessions.open_turn(stale, run_of(made, 901), now=NOON + 15 * MINUTE + SECOND)
     assert again.listed_at == NOON + 15 * MINUTE + SECOND
+
+
+def test_lists_with_filters(sessions: SessionStore, tenant_env: TenantEnv) -> None:
+    wanted = [build_session(number=number, end_user="ann") for number in range(2)]
+    others = [
+        build_session(number=7, end_user="bob"),
+        build_session(number=8, end_user="ann", owner=OTHER_OWNER),
+        build_session(number=9, end_user="ann", agent_id=None),
+    ]
+    for each in [*wanted, *others]:
+        sessions.create(each)
+    agent = wanted[0].agent_id or ""
+    found = sessions.list_by_owner(OWNER, PageRequest(), end_user="ann", agent_id=agent)
+    assert ids(found.items) == ids(wanted[::-1])
+    assert ids(sessions.list_all(PageRequest(), end_user="ann", agent_id=agent).items) == ids(
+        [others[1], *wanted[::-1]]
+    )
+    admin = tenant_env.session_service(ADMIN)
+    assert ids(admin.list(PageRequest(), user_id=OTHER_OWNER, end_user="ann").items) == [others[1].id]
+    assert admin.list(PageRequest(), user_id=OTHER_OWNER, end_user="bob").items == []
+    assert tenant_env.session_service().list(PageRequest(), user_id=OTHER_OWNER).items == []
+
+
+@pytest.mark.parametrize("limit", [1, 3, 100])
+def test_pages_with_filters_have_each_session_once_and_a_bounded_cost(
+    sessions: SessionStore, tenant_env: TenantEnv, limit: int
+) -> None:
+    made = [build_session(number=number, end_user="ann" if number % 14 == 0 else "bob") for number in range(40)]
+    for each in made:
+        sessions.create(each)
+    found, request = [], PageRequest(limit)
+    while True:
+        recorder = Recorder()
+        with tenant_env.intercepted(recorder):
+            page = sessions.list_all(request, end_user="ann")
+        assert recorder.operations.count("Query") <= 10
+        assert len(page.items) <= limit
+        found += ids(page.items)
+        if page.position is None:
+            break
+        request = PageRequest(limit, page.position)
+    assert found == ids([each for each in made[::-1] if each.end_user == "ann"])

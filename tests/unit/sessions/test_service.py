@@ -35,7 +35,7 @@ def test_owner_and_admin_can_read_change_and_delete(tenant_env: TenantEnv, conte
     assert service.change(session_id, {"title": None, "metadata": None}).title is None
     assert service.change(session_id, {}).metadata == {}
     assert service.list_messages(session_id, PageRequest()).items == []
-    service.delete(session_id)
+    service.delete(session_id, undelete_days=0)
     assert service.list(PageRequest()).items == []
 
 
@@ -48,7 +48,7 @@ def test_for_others_a_session_is_not_found(tenant_env: TenantEnv, context: Tenan
         lambda: service.get(session_id),
         lambda: service.change(session_id, {"title": "x"}),
         lambda: service.change(session_id, {}),
-        lambda: service.delete(session_id),
+        lambda: service.delete(session_id, undelete_days=0),
         lambda: service.list_messages(session_id, PageRequest()),
     ):
         with pytest.raises(NotFound, match="Session not found"):
@@ -61,7 +61,8 @@ def test_for_others_a_session_is_not_found(tenant_env: TenantEnv, context: Tenan
     "text", ["", "ses_", "ses_x", "run_01k6r5m2x8f3v9q4w7t1y0z5ab", "ses_01k6r5m2x8f3v9q4w7t1y0z5ab"]
 )
 def test_unknown_session_ids_are_not_found(tenant_env: TenantEnv, text: str) -> None:
-    for ask in (tenant_env.session_service(ADMIN).get, tenant_env.session_service(ADMIN).delete):
+    service = tenant_env.session_service(ADMIN)
+    for ask in (service.get, service.restore, lambda id: service.delete(id, undelete_days=0)):
         with pytest.raises(NotFound):
             ask(text)
 

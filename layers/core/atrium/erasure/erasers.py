@@ -21,7 +21,7 @@ _SESSIONS = 20
 _DAYS = 30
 _MARGIN = timedelta(days=1)
 """Time before the creation of the tenant from which days are erased, because clocks differ."""
-_HEAD = keys.session(SessionId("-")).sort
+_HEAD, _FORK = keys.session(SessionId("-")).sort, keys.fork(SessionId("-")).sort
 _USER, _ISSUER = "USER#", provider_keys.provider_issuer("").sort
 
 
@@ -86,7 +86,8 @@ def _erase_session(target: Target, partition: str) -> tuple[int, bool, bool]:
     """Erase the first runs of a session and their events.
 
     Returns the number of erased items, whether the session needs no further step in this pass, and whether a run is
-    open. The session's item is deleted last, and only if no run is open.
+    open. The session's item is deleted last, and only if no run is open. The marker of a fork stays until the last
+    pass, because the fork may still write runs.
     """
     runs = RunStore(target.table, target.blobs)
     page = target.table.query(Query(partition, prefix="RUN#", limit=PAGE))
@@ -103,7 +104,8 @@ def _erase_session(target: Target, partition: str) -> tuple[int, bool, bool]:
         return items, False, False
     if len(ended) < len(page.items):
         return items, True, True
-    target.table.delete_all([Key(partition, _HEAD)])
+    last = [_HEAD, _FORK] if target.may_take_all else [_HEAD]
+    target.table.delete_all([Key(partition, sort) for sort in last])
     return items + 1, True, False
 
 

@@ -101,6 +101,11 @@ def is_stateless(run_id: RunId) -> bool:
     return own_ulid(run_id) == run_id[-ULID_LENGTH:]
 
 
+def derive_run_id(run_id: RunId, session_id: SessionId) -> RunId:
+    """Return the id of a run's copy in another session, with the same ULID of the run."""
+    return RunId(f"run_{own_ulid(run_id)}{own_ulid(session_id)}")
+
+
 def mint_policy_id(now: datetime) -> PolicyId:
     return PolicyId(_mint("pol", now))
 

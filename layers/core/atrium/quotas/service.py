@@ -306,6 +306,10 @@ class QuotaService:
             return None
         return replace(reservation, slots={scope_id: slot for scope_id, slot in found.items() if slot is not None})
 
+    def reject_session(self, scopes: Sequence[ScopeLimits], items: Items) -> Rejected | None:
+        """Return the rejection of a new session by items that were read. Nothing is written."""
+        return decisions.reject(decisions.seen(scopes, items), _SESSION_CHARGES)
+
     def record_session(
         self, session_id: SessionId, record: Put, scopes: Sequence[ScopeLimits], items: Items
     ) -> Recorded | Rejected:

@@ -202,17 +202,29 @@ def unpack(raw: bytes) -> Any:
 
 
 def store_payload(blobs: TenantBlobs, name: str, reference: str, content: object) -> dict[str, Any]:
-    """Return the attributes that store content under `name`. Large content is first written to S3.
+    """Return the attributes that store content under `name`. Large content is first written to S3."""
+    attributes, large = split_payload(name, reference, content)
+    store_large(blobs, large)
+    return attributes
+
+
+def store_large(blobs: TenantBlobs, large: Mapping[str, bytes]) -> None:
+    for reference, raw in large.items():
+        blobs.put(reference, raw, content_type="application/zlib")
+
+
+def split_payload(name: str, reference: str, content: object) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return the attributes that store content under `name`, and the blob by its reference if the content is large.
 
     The reference ends with the hash of the content. A retry therefore writes the same blob, and a worker and the
     sweeper that write different content for the same item write different blobs.
     """
     raw = pack(content)
     if len(raw) <= INLINE_BYTES_MAX:
-        return {name: raw}
+        return {name: raw}, {}
     reference = f"{reference}-{sha256_hex(raw)[:_HASH_CHARACTERS]}"
-    blobs.put(reference, raw, content_type="application/zlib")
-    return {f"{name}{_REFERENCE}": reference, f"{name}_excerpt": json.dumps(content)[:_EXCERPT_CHARACTERS]}
+    excerpt = json.dumps(content)[:_EXCERPT_CHARACTERS]
+    return {f"{name}{_REFERENCE}": reference, f"{name}_excerpt": excerpt}, {reference: raw}
 
 
 def load_payload(blobs: TenantBlobs, name: str, item: Mapping[str, Any]) -> Any:

@@ -181,10 +181,11 @@ class RunFinalizer:
             self.quotas.settle(run.reservation, Used(entry.total_tokens, entry.cost_nanos))
 
     def _give_back(self, ended: Run) -> None:
-        """Release the session, if there is one. If the session was deleted, delete the run."""
+        """Release the session, if there is one. If its data is being removed, delete the run."""
         if is_stateless(ended.id) or self.sessions.close_turn(ended):
             return
-        if self.sessions.get(ended.session_id) is None:
+        session = self.sessions.get(ended.session_id, with_deleted=True)
+        if session is None or session.is_purged:
             purge_run(self.runs, ended.id)
 
     def _interrupted(self, run: Run, recorded: Progress, spend: Spend, now: datetime, failure: AtriumError) -> Outcome:

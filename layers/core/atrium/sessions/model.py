@@ -21,10 +21,19 @@ class LiveTurn:
 
 
 @dataclass(frozen=True, slots=True)
+class ForkOrigin:
+    """The session that was copied, and the last copied message, or "" for the whole history."""
+
+    session_id: SessionId
+    message_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """A conversation. `owner` is the principal that created it. `turn_count` is the number of user messages.
 
-    A session with `is_deleted` exists only until its runs are removed, and no caller can see it. `usage` contains the
+    No caller can see a session with `is_deleted`. It can be restored until `restorable_until`. If this is None, its
+    runs are being removed. `forked_from` is None if the session did not begin as a copy. `usage` contains the
     usage of the session's turns by the UTC day on which they ended. `listed_at` is the session's position in the lists,
     at most five minutes before `last_active_at`, or None if the session was not read from the table.
     """
@@ -43,8 +52,15 @@ class Session:
     turn: LiveTurn | None = None
     last_run_ulid: str = ""
     is_deleted: bool = False
+    restorable_until: datetime | None = None
+    forked_from: ForkOrigin | None = None
     usage: Mapping[date, Figures] = field(default_factory=dict)
     listed_at: datetime | None = field(default=None, compare=False)
+
+    @property
+    def is_purged(self) -> bool:
+        """Return whether the data of the session is being removed."""
+        return self.is_deleted and self.restorable_until is None
 
     @property
     def user_id(self) -> str | None:

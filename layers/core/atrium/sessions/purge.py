@@ -1,19 +1,43 @@
-"""Deletes the data of a session: runs, their events and their blobs. The deletion can be repeated after a crash.
+"""Removes the data of a session: runs, their events and their blobs. The removal can be repeated after a crash.
 
 Blobs are deleted before the item that refers to them, and events before their run. A repeated call can therefore find
-the remaining data.
+the remaining data. The session's item is deleted last. Until then it is in the sweep index.
 """
 
+from datetime import datetime
 from typing import Any
 
 from atrium.kernel.ids import RunId, SessionId
 from atrium.runs.items import references
 from atrium.runs.store import RunStore
+from atrium.sessions.store import SessionStore
 from atrium.storage import keys
 from atrium.storage.keys import Key
 from atrium.storage.table import Query
 
 _PAGE = 50
+
+
+def purge_session(sessions: SessionStore, runs: RunStore, session_id: SessionId) -> None:
+    """Remove a session that was marked for this (`SessionStore.mark_deleted`)."""
+    purge_runs(runs, session_id)
+    sessions.remove(session_id)
+
+
+def purge_due(sessions: SessionStore, runs: RunStore, session_id: SessionId, *, now: datetime) -> bool:
+    """Remove a session whose entry in the sweep index is due. Return False if the session stays.
+
+    The entry may be outdated, because the index is eventually consistent. Without a session, the entry is that of an
+    interrupted fork, of which only runs exist.
+    """
+    session = sessions.get(session_id, with_deleted=True)
+    if session is not None and not session.is_deleted:
+        sessions.unmark_fork(session_id)
+        return False
+    if session is not None and not sessions.mark_deleted(session_id, now=now, is_due=True):
+        return False
+    purge_session(sessions, runs, session_id)
+    return True
 
 
 def purge_runs(runs: RunStore, session_id: SessionId) -> None:

@@ -6,18 +6,20 @@ For other sessions, `NotFound` is raised.
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
+from atrium.audit.service import AuditService
 from atrium.kernel.clock import Clock
-from atrium.kernel.errors import NotFound
+from atrium.kernel.errors import Conflict, NotFound
 from atrium.kernel.ids import AgentId, RunId, SessionId, is_id, mint_session_id
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.quotas.model import Recorded, Rejected
 from atrium.runs.items import encode_message
 from atrium.runs.model import Message, Run
 from atrium.runs.store import RunStore
-from atrium.sessions.model import Session
-from atrium.sessions.purge import purge_runs
+from atrium.sessions.model import LiveTurn, Session
+from atrium.sessions.purge import purge_session
 from atrium.sessions.store import SessionStore, record_of
 from atrium.storage import keys
 from atrium.storage.writes import Put
@@ -38,6 +40,7 @@ class SessionService:
     sessions: SessionStore
     runs: RunStore
     clock: Clock
+    audit: AuditService
     end_run: Callable[[RunId], object] = lambda _run_id: None
 
     def create(
@@ -80,11 +83,12 @@ class SessionService:
     def may_see(self, owner: str) -> bool:
         return owner == self.context.owner or self.context.principal.sees_all
 
-    def list(self, page: PageRequest) -> Page[Session]:
-        """List the sessions that the caller may see, ordered by last activity, newest first."""
-        if self.context.principal.sees_all:
-            return self.sessions.list_all(page)
-        return self.sessions.list_by_owner(self.context.owner, page)
+    def list(self, page: PageRequest, *, user_id: str | None = None, **wanted: str) -> Page[Session]:
+        """List the sessions that the caller may see, with the attributes `wanted`, newest activity first."""
+        if user_id is None and self.context.principal.sees_all:
+            return self.sessions.list_all(page, **wanted)
+        owner = user_id or self.context.owner
+        return self.sessions.list_by_owner(owner, page, **wanted) if self.may_see(owner) else Page([], None)
 
     def change(self, session_id: str, changes: Mapping[str, Any]) -> Session:
         """Change the title, agent or metadata of a session. None removes a value."""
@@ -95,28 +99,61 @@ class SessionService:
             raise NotFound(_NO_SESSION)
         return changed
 
-    def delete(self, session_id: str) -> None:
-        """Delete a session with its runs, events and blobs.
+    def delete(self, session_id: str, *, undelete_days: int) -> None:
+        """Delete a session, and cancel its turn. The session becomes invisible to all callers immediately.
 
-        The session becomes invisible to all callers immediately. A running turn ends; only its ledger entry remains.
-        The call can be repeated after a crash.
+        It can be restored for `undelete_days` days. With 0 days, also a session that was deleted before is removed with
+        its runs, events and blobs. A running turn then leaves only its ledger entry. If the call is interrupted, the
+        sweeper completes the removal.
         """
-        session = self._find(session_id, with_deleted=True)
-        if session.turn is not None:
-            self.runs.request_cancel(session.turn.run_id)
-            self.end_run(session.turn.run_id)
-        if not self.sessions.mark_deleted(session.id, now=self.clock()):
+        session, now = self._find(session_id, with_deleted=not undelete_days), self.clock()
+        record = self._record("session.delete", session, undelete_days=undelete_days)
+        if undelete_days:
+            hidden = self.sessions.hide(session.id, record, now=now, until=now + timedelta(days=undelete_days))
+            if hidden is None:
+                raise NotFound(_NO_SESSION)
+            self._cancel(hidden.turn)
+            return
+        self._cancel(session.turn)
+        if not self.sessions.mark_deleted(session.id, record, now=now):
             raise NotFound(_NO_SESSION)
-        purge_runs(self.runs, session.id)
-        self.sessions.remove(session.id)
+        purge_session(self.sessions, self.runs, session.id)
+
+    def restore(self, session_id: str) -> Session:
+        """Undo a deletion. Raise `Conflict` if the session is not deleted, `NotFound` if it can not be restored."""
+        session = self._find(session_id, with_deleted=True)
+        if not session.is_deleted:
+            raise Conflict("The session is not deleted.")
+        record = self._record("session.restore", session)
+        restored = self.sessions.restore(session, record, now=self.clock())
+        if restored is None:
+            raise NotFound(_NO_SESSION)
+        return restored
+
+    def _cancel(self, turn: LiveTurn | None) -> None:
+        if turn is not None:
+            self.runs.request_cancel(turn.run_id)
+            self.end_run(turn.run_id)
+
+    def _record(self, action: str, session: Session, **more: object) -> Put:
+        details = {"action": action, "resource": session.id, "owner": session.owner, **more}
+        return self.audit.recording("admin.change", details, session_id=session.id, end_user=session.end_user)
 
     def list_messages(self, session_id: str, page: PageRequest) -> Page[tuple[Run, Message]]:
         """List the messages of a session, oldest first. For a running turn only the user's message is listed."""
-        session = self.get(session_id)
+        return self.read_messages(self.get(session_id), page)
+
+    def read_messages(self, session: Session, page: PageRequest) -> Page[tuple[Run, Message]]:
+        """Return a page of the messages of a session that the caller may see, oldest first."""
         position = dict(page.position) if page.position else None
         skip = int(position.pop("skip")) if position else 0
         runs = self.runs.list_by_session(session.id, PageRequest(page.limit, position or None), newest_first=False)
         return _cut(runs, skip, page.limit, position)
+
+
+def size_of(message: Message) -> int:
+    """Return the size of a message as JSON."""
+    return len(json.dumps(encode_message(message)))
 
 
 def _cut(runs: Page[Run], skip: int, limit: int, start: Mapping[str, str] | None) -> Page[tuple[Run, Message]]:
@@ -129,7 +166,7 @@ def _cut(runs: Page[Run], skip: int, limit: int, start: Mapping[str, str] | None
     whole, size = start, 0
     for run in runs.items:
         for at, message in enumerate(run.messages[skip:], skip):
-            size += len(json.dumps(encode_message(message)))
+            size += size_of(message)
             if taken and (len(taken) == limit or size > PAGE_BYTES_MAX):
                 return Page(taken, {**(whole or {}), "skip": str(at)})
             taken.append((run, message))

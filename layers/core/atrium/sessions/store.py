@@ -3,8 +3,11 @@
 A session has one turn at a time. The turn is an attribute of the session item, and is set and removed by conditional
 writes.
 
-Metadata is stored as JSON text, because an item cannot contain floats. A session is marked before it is deleted, so it
-becomes invisible to all callers immediately.
+Metadata is stored as JSON text, because an item cannot contain floats.
+
+A deleted session has the attribute `deleted`, which makes it invisible to all callers, and an entry in the sweep index,
+by the time at which it is removed. Until then it has the attribute `purge_at` and can be restored. A turn that was
+running ends as usual. The write that removes `purge_at` starts the removal, so a session is either restored or removed.
 
 The write that ends a turn adds its usage to the session's usage of the day, so each turn is counted once. Usage is
 stored in attributes `u<yymmdd>_<index of the figure>`, about 50 bytes per day. The next turn removes attributes older
@@ -14,7 +17,7 @@ cost of opening a turn.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -25,7 +28,7 @@ from atrium.kernel.ids import AgentId, RunId, SessionId, own_ulid
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.quotas.model import UNLIMITED
 from atrium.runs.model import Run
-from atrium.sessions.model import USAGE_DAYS, LiveTurn, Session
+from atrium.sessions.model import USAGE_DAYS, ForkOrigin, LiveTurn, Session
 from atrium.storage import keys
 from atrium.storage.table import Index, Query, TenantTable
 from atrium.storage.writes import ANY, EXISTS, NEW, Delete, Put, Update, Write
@@ -33,6 +36,7 @@ from atrium.usage.model import FIGURES, Figures, Period
 
 _ALIVE = EXISTS + " AND attribute_not_exists(#deleted)"
 _HELD = "#turn.#run = :run"
+_LISTED_DELETED = "#gsi2pk = :gsi2pk, #sweep_pk = :sweep_pk, #sweep_sk = :sweep_sk"
 _LISTED_INTERVAL = timedelta(minutes=5)
 _LAG_MAX = timedelta(
     days=1
@@ -56,7 +60,7 @@ class SessionStore:
         self.table.write(Put(record.key, record.item, condition, values))
 
     def get(self, session_id: SessionId, *, with_deleted: bool = False) -> Session | None:
-        """Return a session, or None. With `with_deleted`, also return a session that is being deleted."""
+        """Return a session, or None. With `with_deleted`, also return a deleted session."""
         item = self.table.get(keys.session(session_id))
         session = read_session(item) if item else None
         return session if session and (with_deleted or not session.is_deleted) else None
@@ -128,60 +132,127 @@ class SessionStore:
             return False
         return True
 
-    def list_by_owner(self, owner: str, page: PageRequest) -> Page[Session]:
-        """List the sessions of an owner, ordered by last activity, newest first."""
-        return self._list(keys.sessions_of(owner), "gsi1", page)
+    def list_by_owner(self, owner: str, page: PageRequest, **wanted: str) -> Page[Session]:
+        """List the sessions of an owner with the attributes `wanted`, ordered by last activity, newest first."""
+        return self._list(keys.sessions_of(owner), "gsi1", page, wanted)
 
-    def list_all(self, page: PageRequest) -> Page[Session]:
-        """List the sessions of the tenant, ordered by last activity, newest first."""
-        return self._list(keys.all_sessions(), "gsi2", page)
+    def list_all(self, page: PageRequest, **wanted: str) -> Page[Session]:
+        """List the sessions of the tenant with the attributes `wanted`, ordered by last activity, newest first."""
+        return self._list(keys.all_sessions(), "gsi2", page, wanted)
 
     def list_used(self, period: Period, page: PageRequest) -> Page[tuple[str, Figures]]:
         """List the sessions used in a period, with their usage in that period, ordered by last activity, oldest first.
 
-        Reads the items of all sessions active since the start of the period, with at most `_FETCHES_MAX` reads per
-        page. A page may therefore be short and still be followed by another page.
+        Reads the items of all sessions active since the start of the period.
         """
         since = datetime.combine(period.first, time.min, UTC) - _LAG_MAX
         query = Query(keys.all_sessions(), index="gsi2", after=format_time(since), position=page.position)
-        found: list[tuple[str, Figures]] = []
+
+        def read(session: Session) -> tuple[str, Figures] | None:
+            days = (used for day, used in session.usage.items() if period.first <= day <= period.last)
+            figures = sum(days, Figures())
+            return (session.id, figures) if figures.requests else None
+
+        return self._search(query, page.limit, read)
+
+    def _search[Found](self, query: Query, limit: int, read: Callable[[Session], Found | None]) -> Page[Found]:
+        """Return the results of `read`, without None, for the sessions of an index, with at most `_FETCHES_MAX` reads.
+
+        A page may therefore be short, or empty, and still be followed by another page.
+        """
+        found: list[Found] = []
         for _ in range(_FETCHES_MAX):
-            part = self.table.fetch(replace(query, limit=page.limit - len(found)))
-            for session in map(read_session, part.items):
-                days = (used for day, used in session.usage.items() if period.first <= day <= period.last)
-                figures = sum(days, Figures())
-                if figures.requests and not session.is_deleted:
-                    found.append((session.id, figures))
+            part = self.table.fetch(replace(query, limit=limit - len(found)))
+            sessions = (session for session in map(read_session, part.items) if not session.is_deleted)
+            found += [result for session in sessions if (result := read(session)) is not None]
             query = replace(query, position=part.position)
-            if part.position is None or len(found) == page.limit:
+            if part.position is None or len(found) == limit:
                 break
         return Page(found, query.position)
 
-    def mark_deleted(self, session_id: SessionId, *, now: datetime) -> bool:
-        """Make a session invisible to all callers, before its data is deleted. Return False if the session does not
-        exist.
+    def hide(
+        self, session_id: SessionId, *records: Put, now: datetime, until: datetime, idle_since: datetime | None = None
+    ) -> Session | None:
+        """Delete a session so that it can be restored until the given time. Return it, or None if it does not exist.
+
+        With `idle_since`, a session that has a turn or was active since then is not deleted.
         """
-        expression = "SET #deleted = :now, #gsi2pk = :gsi2pk REMOVE #gsi1pk, #turn"
-        values = {"now": format_time(now), "gsi2pk": keys.deleted_sessions()}
-        return self._applies(Update(keys.session(session_id), expression, EXISTS, values))
+        values = {"now": format_time(now), "until": format_time(until), **self._listed_deleted(session_id, until)}
+        expression = f"SET #deleted = :now, #purge_at = :until, {_LISTED_DELETED} REMOVE #gsi1pk"
+        condition = _ALIVE
+        if idle_since is not None:
+            condition += " AND attribute_not_exists(#turn) AND #last_active_at < :idle"
+            values["idle"] = format_time(idle_since)
+        try:
+            update = Update(keys.session(session_id), expression, condition, values)
+            return read_session(self.table.write_audited(update, records))
+        except ConditionFailed:
+            return None
+
+    def restore(self, session: Session, *records: Put, now: datetime) -> Session | None:
+        """Make a deleted session visible again. Return it, or None if it can no longer be restored."""
+        values = {
+            "now": format_time(now),
+            "gsi1pk": keys.sessions_of(session.owner),
+            "gsi2pk": keys.all_sessions(),
+        }
+        expression = "SET #gsi1pk = :gsi1pk, #gsi2pk = :gsi2pk REMOVE #deleted, #purge_at, #sweep_pk, #sweep_sk"
+        update = Update(keys.session(session.id), expression, "#purge_at > :now", values)
+        try:
+            return read_session(self.table.write_audited(update, records))
+        except ConditionFailed:
+            return None
+
+    def mark_deleted(self, session_id: SessionId, *records: Put, now: datetime, is_due: bool = False) -> bool:
+        """Start the removal of a session, which can then no longer be restored. The sweeper completes the removal.
+
+        Returns False if the session does not exist or, with `is_due`, if its time to be removed has not come.
+        """
+        expression = f"SET #deleted = :now, {_LISTED_DELETED} REMOVE #gsi1pk, #turn, #purge_at"
+        condition, values = EXISTS, {"now": format_time(now), **self._listed_deleted(session_id, now)}
+        if is_due:
+            condition = "attribute_exists(#deleted) AND (attribute_not_exists(#purge_at) OR #purge_at <= :now)"
+        try:
+            self.table.write_audited(Update(keys.session(session_id), expression, condition, values), records)
+        except ConditionFailed:
+            return False
+        return True
+
+    def _listed_deleted(self, session_id: SessionId, due: datetime) -> dict[str, str]:
+        """Return the values of the index keys of a session to remove at the given time."""
+        return {
+            "gsi2pk": keys.deleted_sessions(),
+            "sweep_pk": keys.purge_partition(keys.sweep_shard(session_id)),
+            "sweep_sk": keys.purge_sort(format_time(due), self.table.tenant_id, session_id),
+        }
+
+    def mark_fork(self, session_id: SessionId, *, due: datetime) -> None:
+        """Announce a session whose runs are written before the session. At `due` the sweeper removes what is left."""
+        item = {**self._listed_deleted(session_id, due), "gsi2sk": session_id}
+        self.table.write(Put(keys.fork(session_id), item, ANY))
+
+    def unmark_fork(self, session_id: SessionId) -> None:
+        self.table.write(Delete(keys.fork(session_id), ANY))
 
     def remove(self, session_id: SessionId) -> None:
-        self.table.write(Delete(keys.session(session_id), ANY))
+        """Delete the items of a session without runs: the session and the marker of a fork."""
+        self.table.delete_all([keys.session(session_id), keys.fork(session_id)])
 
     def remove_new(self, session_id: SessionId, run_id: RunId) -> bool:
         """Delete a session whose first turn never started. Return False if the session has another turn."""
         return self._applies(Delete(keys.session(session_id), _HELD, {"run": run_id}))
 
-    def _list(self, partition: str, index: Index, page: PageRequest) -> Page[Session]:
-        query = Query(partition, index=index, newest_first=True, limit=page.limit, position=page.position)
-        found = self.table.fetch(query)
-        sessions = [read_session(item) for item in found.items]
-        return Page([session for session in sessions if not session.is_deleted], found.position)
+    def _list(self, partition: str, index: Index, page: PageRequest, wanted: Mapping[str, str]) -> Page[Session]:
+        def read(session: Session) -> Session | None:
+            return session if all(getattr(session, name) == value for name, value in wanted.items()) else None
+
+        query = Query(partition, index=index, newest_first=True, position=page.position)
+        return self._search(query, page.limit, read)
 
 
 def record_of(session: Session) -> Put:
     """Return the write that creates a session."""
-    turn = session.turn
+    turn, fork = session.turn, session.forked_from
     item = {
         "id": session.id,
         "owner": session.owner,
@@ -195,7 +266,8 @@ def record_of(session: Session) -> Put:
         "updated_at": format_time(session.updated_at),
         "last_active_at": format_time(session.last_active_at),
         "turn": _turn_attribute(turn) if turn else None,
-        "last_run": own_ulid(turn.run_id) if turn else "",
+        "last_run": own_ulid(turn.run_id) if turn else session.last_run_ulid,
+        "forked_from": {"session": fork.session_id, "message": fork.message_id} if fork else None,
         "gsi1pk": keys.sessions_of(session.owner),
         "gsi2pk": keys.all_sessions(),
         **_activity(session.id, session.last_active_at),
@@ -206,7 +278,7 @@ def record_of(session: Session) -> Put:
 def read_session(item: Mapping[str, Any]) -> Session:
     """Parse a session's item."""
     turn = item.get("turn")
-    agent_id = item.get("agent_id")
+    agent_id, fork = item.get("agent_id"), item.get("forked_from")
     return Session(
         id=SessionId(item["id"]),
         owner=item["owner"],
@@ -222,6 +294,8 @@ def read_session(item: Mapping[str, Any]) -> Session:
         turn=LiveTurn(RunId(turn["run"]), parse_time(turn["at"])) if turn else None,
         last_run_ulid=item.get("last_run", ""),
         is_deleted="deleted" in item,
+        restorable_until=parse_time(item["purge_at"]) if "purge_at" in item else None,
+        forked_from=ForkOrigin(SessionId(fork["session"]), fork["message"]) if fork else None,
         usage=_read_usage(item),
         listed_at=parse_time(item["gsi2sk"].partition("#")[0]),
     )

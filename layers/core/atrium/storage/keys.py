@@ -30,7 +30,8 @@ partition. `·` means the prefix without a suffix.
     TOOL_CALLS             TENANT|<scope>|TOOL#<name>  number of tool calls in the minute, also of one tool
     SESSION#<ses>          HEAD                        session item: its running turn, its usage by day
                                                        gsi1 own, gsi2 all: by activity, updated every five minutes;
-                                                       gsi2 deleted: while its runs are removed
+                                                       gsi2 deleted: until it is restored or removed · sweep: when it is removed
+    SESSION#<ses>          FORK                        marker of a fork whose runs are being copied; gsi2 deleted · sweep
     SESSION#<ses>          RUN#<ulid>                  run = turn with its messages, oldest first (run ids contain the session)
                                                        gsi1 own, gsi2 all: newest first · sweep: open runs without a slot or taken over
     RUN#<run>              EVENTS#<last seq>           a batch of events
@@ -49,7 +50,9 @@ partition. `·` means the prefix without a suffix.
                                                        gsi1 issued: families, codes and these markers, by user or client
 
 Indexes (all KEYS_ONLY): gsi1 and gsi2 (lists of one tenant), sweep (`SWEEP#<shard>`: items with slots, and open runs
-without a slot or that were taken over) and login (`EMAIL#<email>`). The last two contain all tenants; only separate roles may read them (ADR 0003).
+without a slot or that were taken over; `PURGE#<shard>`: sessions by the time at which they are removed;
+`RETENTION#<minute>`: tenants that delete idle sessions) and login (`EMAIL#<email>`). The last two contain all tenants;
+only separate roles may read them (ADR 0003).
 """
 
 from dataclasses import dataclass
@@ -62,6 +65,7 @@ from atrium.kernel.ids import (
 )  # fmt: skip
 
 SWEEP_SHARDS = 8
+RETENTION_MINUTES = 60
 SEQUENCE_DIGITS = 8
 ADMISSION_SWEPT = "admission"
 OLD_ADMISSIONS = "ADMISSION_OF"
@@ -181,8 +185,33 @@ def all_sessions() -> str:
 
 
 def deleted_sessions() -> str:
-    """Return the gsi2 partition of a tenant's sessions whose deletion has started."""
+    """Return the gsi2 partition of a tenant's deleted sessions, and of forks that are not complete."""
     return "DELETED_SESSIONS"
+
+
+def fork(session_id: SessionId) -> Key:
+    """Return the key of the marker that a session exists only as copied runs, until the fork is complete."""
+    return Key(session(session_id).partition, "FORK")
+
+
+def purge_partition(shard: int) -> str:
+    """Return the partition of the sweep index with the sessions to remove, sorted by time."""
+    return f"PURGE#{shard}"
+
+
+def purge_sort(due_text: str, tenant_id: TenantId, session_id: SessionId) -> str:
+    return _join(due_text, tenant_id, session_id)
+
+
+def retention_partition(minute: int) -> str:
+    """Return the partition of the sweep index with the tenants whose idle sessions are deleted in a minute of the
+    hour.
+    """
+    return f"RETENTION#{minute}"
+
+
+def retention_minute(tenant_id: TenantId) -> int:
+    return sha256(tenant_id.encode()).digest()[0] % RETENTION_MINUTES
 
 
 def activity(moment_text: str, session_id: SessionId) -> str:

@@ -21,6 +21,9 @@ SCREENING_DEFAULT: ScreeningMode = "flag"
 _FEATURE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 FEATURES_MAX = 50
 HOSTS_MAX = 100
+UNDELETE_DAYS_DEFAULT = 7
+UNDELETE_DAYS_MAX = 90
+RETENTION_DAYS_MAX = 3_650
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,16 @@ class Tenant:
         return HostList(tuple(lists.get("allow", ())), tuple(lists.get("deny", ())))
 
     @property
+    def undelete_days(self) -> int:
+        """Return for how many days a deleted session can be restored."""
+        return int(self.settings.get("undelete_days", UNDELETE_DAYS_DEFAULT))
+
+    @property
+    def session_retention_days(self) -> int | None:
+        """Return after how many days without a turn a session is deleted, or None if sessions are kept."""
+        return self.settings.get("session_retention_days")
+
+    @property
     def features(self) -> tuple[str, ...]:
         """Return the names of the enabled features."""
         switches = self.settings.get("features", {})
@@ -115,7 +128,22 @@ def find_settings_fault(settings: Mapping[str, Any]) -> tuple[str, str] | None:
         return "prompt_injection", f"prompt_injection must be one of {', '.join(SCREENING_MODES)}"
     if not isinstance(settings.get("platform_model_key", True), bool):
         return "platform_model_key", "platform_model_key must be true or false"
-    return _find_outbound_fault(settings.get("outbound", {}))
+    return _find_outbound_fault(settings.get("outbound", {})) or _find_retention_fault(settings)
+
+
+def _find_retention_fault(settings: Mapping[str, Any]) -> tuple[str, str] | None:
+    if not _is_days(settings.get("undelete_days", UNDELETE_DAYS_DEFAULT), 0, UNDELETE_DAYS_MAX):
+        return "undelete_days", f"undelete_days must be an integer from 0 to {UNDELETE_DAYS_MAX}"
+    days = settings.get("session_retention_days")
+    if days is not None and not _is_days(days, 1, RETENTION_DAYS_MAX):
+        return "session_retention_days", (
+            f"session_retention_days must be null or an integer from 1 to {RETENTION_DAYS_MAX}"
+        )
+    return None
+
+
+def _is_days(value: object, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def _find_outbound_fault(lists: object) -> tuple[str, str] | None:

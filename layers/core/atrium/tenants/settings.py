@@ -30,6 +30,8 @@ class TenantSettings:
     prompt_injection: ScreeningMode
     outbound: HostList
     platform_model_key: bool
+    undelete_days: int
+    session_retention_days: int | None
     version: int
     updated_at: datetime
 
@@ -95,6 +97,8 @@ def _read(tenant: Tenant) -> TenantSettings:
         tenant.prompt_injection,
         tenant.outbound,
         KeyUse.of(tenant.own_model_keys, tenant.settings).platform,
+        tenant.undelete_days,
+        tenant.session_retention_days,
         tenant.config_version,
         tenant.updated_at,
     )

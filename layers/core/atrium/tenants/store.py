@@ -45,6 +45,7 @@ class TenantStore:
         """
         values: dict[str, Any] = {
             **_attributes(tenant),
+            **self._retention(tenant.settings),
             "opening": tenant.opening,
             "none": 0,
             "one": 1,
@@ -61,11 +62,11 @@ class TenantStore:
 
     def change(self, changes: Mapping[str, Any], *records: Put, now: datetime) -> Tenant:
         """Set attributes of the tenant; raise `ConditionFailed` if the tenant does not exist."""
-        return read_tenant(self.table.write_audited(_change(changes, now, _VISIBLE, {}), records))
+        return read_tenant(self.table.write_audited(self._change(changes, now, _VISIBLE, {}), records))
 
     def changing(self, changes: Mapping[str, Any], *, now: datetime, version: int) -> Update:
         """Return the write that sets attributes if `config_version` equals `version`, for a transaction."""
-        return _change(changes, now, f"{_VISIBLE} AND #config_version = :version", {"version": version})
+        return self._change(changes, now, f"{_VISIBLE} AND #config_version = :version", {"version": version})
 
     def rename(self, changes: Mapping[str, Any], *records: Put, now: datetime, version: int) -> Tenant:
         """Set attributes, including the name; raise `ConditionFailed` if `config_version` is not equal to `version`."""
@@ -89,12 +90,12 @@ class TenantStore:
 
     def ending_tokens(self, *, now: datetime) -> Update:
         """Return the write that invalidates all access and refresh tokens of the tenant, for a transaction."""
-        return _change({"logins_ended_at": format_time(now)}, now, _VISIBLE, {}, raised="token_version")
+        return self._change({"logins_ended_at": format_time(now)}, now, _VISIBLE, {}, raised="token_version")
 
     def mark_deleted(self, *, by: str, now: datetime) -> None:
         """Set the status to deleted. Idempotent."""
         changes = {"status": "deleted", "status_reason": "", "deleted_at": format_time(now), "deleted_by": by}
-        self.table.write(_change(changes, now, f"{EXISTS} AND attribute_not_exists(#opening)", {}))
+        self.table.write(self._change(changes, now, f"{EXISTS} AND attribute_not_exists(#opening)", {}))
 
     def leave_tombstone(self, tenant: Tenant, *, erased_at: datetime | None = None) -> None:
         """Replace the item of a deleted tenant with its tombstone. Idempotent."""
@@ -123,6 +124,34 @@ class TenantStore:
             return False
         return True
 
+    def _change(
+        self,
+        changes: Mapping[str, Any],
+        now: datetime,
+        condition: str,
+        extra: Mapping[str, Any],
+        *,
+        raised: str = "",
+    ) -> Update:
+        values = {name: json.dumps(value) if name in _JSON else value for name, value in changes.items()}
+        listed = self._retention(changes.get("settings", {}))
+        values |= {"updated_at": format_time(now), **listed}
+        expression = "SET " + ", ".join([*(f"#{name} = :{name}" for name in values), _RAISE])
+        if raised:
+            expression += f", #{raised} = #{raised} + :one"
+        if "settings" in changes and not listed:
+            expression += " REMOVE #sweep_pk, #sweep_sk"
+        needed = {"deleted": "deleted"} if ":deleted" in condition else {}
+        return Update(keys.tenant(), expression, condition, {**values, **needed, **extra, "one": 1})
+
+    def _retention(self, settings: Mapping[str, Any]) -> dict[str, str]:
+        """Return the keys of the sweep index for a tenant that deletes idle sessions."""
+        if settings.get("session_retention_days") is None:
+            return {}
+        tenant_id = self.table.tenant_id
+        partition = keys.retention_partition(keys.retention_minute(tenant_id))
+        return {"sweep_pk": partition, "sweep_sk": tenant_id}
+
 
 def not_deleted() -> Check:
     """Return the condition check that the tenant is not deleted.
@@ -130,18 +159,6 @@ def not_deleted() -> Check:
     A transaction must include the check if it claims something that a tenant deletion releases, such as an issuer.
     """
     return Check(keys.tenant(), "NOT #status = :deleted", {"deleted": "deleted"})
-
-
-def _change(
-    changes: Mapping[str, Any], now: datetime, condition: str, extra: Mapping[str, Any], *, raised: str = ""
-) -> Update:
-    values = {name: json.dumps(value) if name in _JSON else value for name, value in changes.items()}
-    values["updated_at"] = format_time(now)
-    expression = "SET " + ", ".join([*(f"#{name} = :{name}" for name in values), _RAISE])
-    if raised:
-        expression += f", #{raised} = #{raised} + :one"
-    needed = {"deleted": "deleted"} if ":deleted" in condition else {}
-    return Update(keys.tenant(), expression, condition, {**values, **needed, **extra, "one": 1})
 
 
 def _attributes(tenant: Tenant) -> dict[str, Any]:
