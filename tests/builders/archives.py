@@ -1,6 +1,7 @@
 """The archiver of a tenant in a test, and what callers see of a session."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -53,12 +54,18 @@ def add_session(tenant_env: TenantEnv) -> SessionId:
 
 
 def add_run(
-    tenant_env: TenantEnv, session_id: SessionId, *answers: Message, summary: Summary | None = None, **changes: Any
+    tenant_env: TenantEnv,
+    session_id: SessionId,
+    *answers: Message,
+    asked: Message | None = None,
+    summary: Summary | None = None,
+    **changes: Any,
 ) -> Run:
     """Store an ended run, one second after the previous run."""
     tenant_env.clock.advance(1)
     at, runs = tenant_env.clock(), tenant_env.runs()
     run = build_run(session_id, at=at, **changes)
+    run = replace(run, question=asked) if asked else run
     outcome: Outcome = build_outcome(messages=answers, summary=summary) if answers else build_outcome("Hello.")
     runs.open(run)
     runs.end(run.id, outcome, at=at)
