@@ -80,7 +80,8 @@ class SessionAnswer(StrictModel):
     updated_at: str
     """When the session was last changed (RFC 3339, UTC)."""
     last_active_at: str
-    """When the latest turn began, or when the session was created (RFC 3339, UTC)."""
+    """When the latest turn began (or ended, if it took longer than five minutes), or when the session was created
+    (RFC 3339, UTC)."""
 
 
 class ThinkingBlock(StrictModel):

@@ -67,6 +67,7 @@ ALLOWED = {"authorizer/key", "authorizer/key_in_header", "authorizer/platform_ke
 UNAUTHORIZED = {"authorizer/none", "authorizer/mistyped_key", "authorizer/unsigned_token"}
 OTHERS = {
     "chat/stream", "sweep/minute", "usage_stream/settled", "usage_stream/other_items", "drift/hour",
+    "archive/five_minutes",
     "rebuild/asked_before", "jobs_worker/deleted_run", "jobs_worker/unreadable",
 }  # fmt: skip
 
@@ -175,6 +176,11 @@ def test_stream_batch_is_counted(fleet: Fleet, name: str) -> None:
 
 def test_drift_continues_the_days_comparison(fleet: Fleet) -> None:
     answer: Any = succeed(fleet, "drift/hour").json()
+    assert answer["failed"] == 0
+
+
+def test_idle_sessions_are_archived(fleet: Fleet) -> None:
+    answer: Any = succeed(fleet, "archive/five_minutes").json()
     assert answer["failed"] == 0
 
 

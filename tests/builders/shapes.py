@@ -81,6 +81,7 @@ TENANTS: dict[str, Sample] = {
     "keys.begun": one(keys.begun("2026-11-20", SESSION)),
     "keys.rebuild": one(keys.rebuild()),
     "keys.drift": one(keys.drift()),
+    "keys.archive": one(keys.archive(), through="x"),
     "keys.OLD_ADMISSIONS": one(Key(keys.OLD_ADMISSIONS, USER)),
     "provider_keys.identity_provider": one(provider_keys.identity_provider(IdentityProviderId(f"idp_{ULID}"))),
     "provider_keys.provider_issuer": one(provider_keys.provider_issuer("digest")),
@@ -117,7 +118,7 @@ OF_A_USER = {"throttle_keys.password_attempts"}
 UNRELATED = {
     "platform_keys.circuit", "platform_keys.platform_concurrency", "platform_keys.platform_key",
     "platform_keys.first_platform_key", "platform_keys.module",
-    "platform_keys.drift_round", "throttle_keys.address_failures",
+    "platform_keys.drift_round", "platform_keys.archive_round", "throttle_keys.address_failures",
 }  # fmt: skip
 # Functions that build parts of the keys above: partitions, sort keys, and parts of index keys.
 PARTS = {

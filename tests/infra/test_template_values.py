@@ -105,7 +105,7 @@ def test_readers_of_blobs_may_list_the_bucket(template: Document) -> None:
 
     readers = {name for name, actions in roles.items() if "s3:GetObject" in actions}
 
-    assert readers == {"ChatRole", "JobsWorkerRole", "SessionsRole", "SweepRole", "TenantRole"}
+    assert readers == {"ArchiveRole", "ChatRole", "JobsWorkerRole", "SessionsRole", "SweepRole", "TenantRole"}
     assert {name for name in readers if "s3:ListBucket" not in roles[name]} == {"TenantRole"}
 
 

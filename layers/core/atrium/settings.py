@@ -15,6 +15,7 @@ MODEL_VENDORS = ("anthropic", "openai", "zhipu")
 type WebSearchProvider = Literal["none", "brave", "tavily"]
 WEB_SEARCH_PROVIDERS: tuple[WebSearchProvider, ...] = get_args(WebSearchProvider.__value__)
 """The providers of the tool `web_search`, after "none". `tools.search_provider` contains their adapters."""
+ARCHIVE_IDLE_SECONDS_MIN = 600
 type SecretName = Literal[
     "signing", "pepper", "credential", "login", "cursor", "idempotency", "model", "oauth", "search"
 ]
@@ -51,6 +52,7 @@ class Settings:
     jobs_queue_url: str = ""
     web_search_provider: WebSearchProvider = "none"
     web_search_url: str = ""
+    archive_idle_seconds: int = 0
 
     @classmethod
     def read(cls, source: Mapping[str, str] | None = None) -> Self:
@@ -79,6 +81,7 @@ class Settings:
             tenant_role_arn=env.get("TENANT_ROLE_ARN", ""),
             jobs_queue_url=env.get("JOBS_QUEUE_URL", ""),
             web_search_provider=cast("WebSearchProvider", _choice(env, "WEB_SEARCH_PROVIDER", WEB_SEARCH_PROVIDERS)),
+            archive_idle_seconds=_idle_seconds(env),
             web_search_url=env.get("WEB_SEARCH_URL", "") if _local_addresses(env) else "",
         )
 
@@ -120,6 +123,17 @@ def _local_addresses(env: Mapping[str, str]) -> frozenset[str]:
     if found and (env.get("ATRIUM_ENVIRONMENT", "dev") != "dev" or not found <= {"127.0.0.1", "::1"}):
         raise SettingsInvalid("EGRESS_LOCAL_ADDRESSES may only be set in dev, and may only contain 127.0.0.1 and ::1")
     return found
+
+
+def _idle_seconds(env: Mapping[str, str]) -> int:
+    """Return the seconds after which a session is archived, or 0 for never.
+
+    The minimum covers a turn of five minutes that began five minutes after the session's last move in the lists.
+    """
+    value = _seconds(env, "ARCHIVE_IDLE_SECONDS", 0, least=0, most=9_999_999)
+    if 0 < value < ARCHIVE_IDLE_SECONDS_MIN:
+        raise SettingsInvalid(f"ARCHIVE_IDLE_SECONDS must be 0 or at least {ARCHIVE_IDLE_SECONDS_MIN}")
+    return value
 
 
 def _seconds(env: Mapping[str, str], name: str, default: int, *, least: int = 1, most: int = 900) -> int:

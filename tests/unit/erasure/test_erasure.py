@@ -21,6 +21,7 @@ from atrium.usage.model import Arrival
 from atrium.usage.store import encode_entry, ledger_key
 from atrium.usage.sums import SumStore
 
+from tests.builders.archives import archive
 from tests.builders.erasing import Erasing, assert_erased
 from tests.builders.ledger import build_entry
 from tests.builders.tenant_env import OTHER_TENANT, TENANT, TenantEnv, context_of
@@ -71,6 +72,17 @@ def test_a_tenant_that_has_worked_leaves_its_totals(tenant_env: TenantEnv, erasi
     totals = assert_erased(erasing, TENANT)
     assert totals["2026-11"]["requests"] == {"N": "2"}
     assert [blob for blob in erasing.blobs() if OTHER_TENANT in blob]
+
+
+def test_archived_sessions_are_erased(tenant_env: TenantEnv, erasing: Erasing) -> None:
+    for tenant in (TENANT, OTHER_TENANT):
+        tenant_env.talk(context=context_of(tenant=tenant))
+    for tenant in (TENANT, OTHER_TENANT):
+        assert archive(tenant_env, tenant).segments == 1
+    delete(erasing)
+    erasing.finish()
+    assert_erased(erasing, TENANT)
+    assert [blob.split("/")[1] for blob in erasing.blobs()] == [OTHER_TENANT]
 
 
 def test_a_turn_that_runs_is_stopped_and_leaves_only_its_cost(tenant_env: TenantEnv, erasing: Erasing) -> None:

@@ -101,7 +101,9 @@ def test_functions_of_the_template_as_lambda_runs_them() -> None:
 
 def test_unknown_function_is_refused_with_those_there_are() -> None:
     functions = read_functions(Resolver(read_template()))
-    with pytest.raises(TemplateInvalid, match="function nothing not found; known functions: admin, authorizer, chat"):
+    with pytest.raises(
+        TemplateInvalid, match="function nothing not found; known functions: admin, archive, authorizer"
+    ):
         find_function(functions, "nothing")
 
 

@@ -10,7 +10,7 @@ from atrium.kernel.pagination import Page
 from atrium.llm.content import text_of
 from atrium.llm.model import Block, ModelMessage, Text, Thinking, ToolResult, ToolUse
 from atrium.llm.tokens import BYTES_PER_TOKEN, bound_message
-from atrium.runs.items import decode_blocks, load_payload, read_summary
+from atrium.runs.items import SEGMENT, decode_blocks, load_payload, read_summary
 from atrium.runs.model import Message, Summary
 from atrium.runs.store import RunStore
 from atrium.storage import keys
@@ -30,7 +30,7 @@ _RUNS_PER_PAGE = 50
 _PAGES_MAX = 4
 _BLOCK_BYTES_MIN = 64
 _TRIMMED_TO = 0.8  # within a run, so that the next requests have the same beginning, which the provider has cached
-_ATTRIBUTES = ("question", "question_ref", "outcome", "outcome_ref")
+_ATTRIBUTES = ("question", "question_ref", "outcome", "outcome_ref", SEGMENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +75,23 @@ class RecentRuns:
     def newest_ended(self) -> str:
         """Return the ULID of the newest run, or "" if there is no run or it has not ended."""
         newest = next(iter(self.page.items), {})
-        return _ulid(newest) if "outcome" in newest or "outcome_ref" in newest else ""
+        return _ulid(newest) if newest.keys() & {"outcome", "outcome_ref", SEGMENT} else ""
 
     def answered(self) -> Iterator[tuple[PastTurn, Summary | None]]:
         """Yield the turns that have an answer, with the summary that their run made. At most 200 runs are read."""
-        page = self.page
+        page, archived = self.page, dict[str, Any]()
         for _ in range(_PAGES_MAX):
             for item in page.items:
-                found = self._decode(item)
+                found = self._decode(item, archived)
                 if found is not None:
                     yield found
             if page.position is None or self.session_id is None:
                 return
             page = RecentRuns.read(self.store, self.session_id, page).page
 
-    def _decode(self, item: Mapping[str, Any]) -> tuple[PastTurn, Summary | None] | None:
+    def _decode(self, item: dict[str, Any], archived: dict[str, Any]) -> tuple[PastTurn, Summary | None] | None:
         try:
+            item = self.store.restored(item, archived)
             outcome = load_payload(self.store.blobs, "outcome", item)
             if outcome is None or all(message["role"] != "assistant" for message in outcome["messages"]):
                 return None

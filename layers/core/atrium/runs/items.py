@@ -27,6 +27,8 @@ _EXCERPT_CHARACTERS = 500
 _ROLES = frozenset(get_args(MessageRole.__value__))
 _HASH_CHARACTERS = 16
 _REFERENCE = "_ref"
+SEGMENT = "segment_ref"
+"""The attribute of an archived run with the reference of its segment (`atrium.runs.segments`)."""
 _EVENT_DEPTH_MAX = DEPTH_MAX + 1  # the arguments of a tool call are a field of its event
 _HALF_PAIRS = "replace"  # a model's JSON may contain unpaired surrogates, which UTF-8 cannot encode
 _JSON = json.JSONDecoder(parse_constant=lambda _name: None)

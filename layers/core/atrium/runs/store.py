@@ -6,7 +6,7 @@ by `sort > n`. The first event and the last events are not stored. They are deri
 always consistent with the item.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from secrets import token_hex
@@ -18,6 +18,7 @@ from atrium.kernel.ids import RunId, SessionId, is_stateless
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.quotas.model import Reservation
 from atrium.runs.items import (
+    SEGMENT,
     closing_attributes,
     decode_events,
     encode_events,
@@ -36,6 +37,8 @@ from atrium.storage import keys
 from atrium.storage.blobs import BlobGone, TenantBlobs
 from atrium.storage.table import Query, TenantTable
 from atrium.storage.writes import EXISTS, NEW, Put, Update
+
+type Item = dict[str, Any]
 
 _RUNNING = {"running": "running"}
 _WAITING = {"waiting": "waiting_approval"}
@@ -245,22 +248,43 @@ class RunStore:
             limit=page.limit,
             position=page.position,
         )
-        return self._readable(self.table.query(query))
+        archived: dict[str, Any] = {}
+        return self._readable(self.table.query(query), lambda item: self.restored(item, archived))
 
     def _list(self, query: Query, page: PageRequest) -> Page[Run]:
+        """List runs. An archived run is returned without its messages, so that the list reads no segments."""
         full = Query(query.partition, index=query.index, newest_first=True, limit=page.limit, position=page.position)
-        return self._readable(self.table.fetch(full))
+        return self._readable(self.table.fetch(full), _without_messages)
 
-    def _readable(self, page: Page[dict[str, Any]]) -> Page[Run]:
-        runs = [self._read(item) for item in page.items]
+    def _readable(self, page: Page[Item], restore: Callable[[Item], Item]) -> Page[Run]:
+        runs = [self._read(item, restore) for item in page.items]
         return Page([run for run in runs if run is not None], page.position)
 
-    def _read(self, item: dict[str, Any]) -> Run | None:
+    def _read(self, item: Item, restore: Callable[[Item], Item] | None = None) -> Run | None:
         """Return the run, or None if its blobs were deleted because its session is being deleted."""
         try:
-            return read_run(item, self.blobs)
+            return read_run(restore(item) if restore else self.restored(item, {}), self.blobs)
         except BlobGone:
             return None
+
+    def restored(self, item: Item, archived: dict[str, Any]) -> Item:
+        """Return a run's item with its payloads, also if the run is archived.
+
+        `archived` keeps the last segment for the next call. Raises `BlobGone` if the session is being deleted.
+        """
+        if SEGMENT not in item:
+            return item
+        from atrium.runs.segments import restore
+
+        return restore(self.table, self.blobs, item, archived)
+
+
+def _without_messages(item: Item) -> Item:
+    if SEGMENT not in item:
+        return item
+    from atrium.runs.segments import without_messages
+
+    return without_messages(item)
 
 
 def _lease_end(now: datetime) -> int:

@@ -4,18 +4,23 @@ Blobs are deleted before the item that refers to them, and events before their r
 the remaining data. The session's item is deleted last. Until then it is in the sweep index.
 """
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+from atrium.kernel.errors import ConditionFailed
 from atrium.kernel.ids import RunId, SessionId
-from atrium.runs.items import references
+from atrium.runs.items import SEGMENT, references
 from atrium.runs.store import RunStore
 from atrium.sessions.store import SessionStore
 from atrium.storage import keys
 from atrium.storage.keys import Key
 from atrium.storage.table import Query
+from atrium.storage.writes import EXISTS, Update
 
 _PAGE = 50
+PURGED = "purged"
+"""The attribute of a session whose runs are being deleted."""
 
 
 def purge_session(sessions: SessionStore, runs: RunStore, session_id: SessionId) -> None:
@@ -41,8 +46,15 @@ def purge_due(sessions: SessionStore, runs: RunStore, session_id: SessionId, *, 
 
 
 def purge_runs(runs: RunStore, session_id: SessionId) -> None:
-    """Delete all runs of a session with their events and blobs."""
-    partition = keys.session(session_id).partition
+    """Delete all runs of a session with their events and blobs.
+
+    The session is marked first. An archiver that moves a run after this function has read the run sees the mark and
+    deletes the segment (`atrium.sessions.archiving`).
+    """
+    head = keys.session(session_id)
+    with suppress(ConditionFailed):  # the session does not exist
+        runs.table.write(Update(head, f"SET #{PURGED} = :yes", EXISTS, {"yes": True}, returns=False))
+    partition = head.partition
     while found := runs.table.query(Query(partition, prefix="RUN#", limit=_PAGE)).items:
         for item in found:
             _purge_events(runs, RunId(item["id"]))
@@ -50,11 +62,14 @@ def purge_runs(runs: RunStore, session_id: SessionId) -> None:
 
 
 def purge_run(runs: RunStore, run_id: RunId) -> None:
-    """Delete one run with its events and blobs. Does nothing if the run does not exist."""
+    """Delete one run with its events and blobs. Does nothing if the run does not exist.
+
+    An archived run is not deleted, because it shares its segment with other runs. It is deleted with its session.
+    """
     _purge_events(runs, run_id)
     key = keys.run(run_id)
     item = runs.table.get(key)
-    if item is not None:
+    if item is not None and SEGMENT not in item:
         _remove(runs, key.partition, [item])
 
 
@@ -65,7 +80,6 @@ def _purge_events(runs: RunStore, run_id: RunId) -> None:
 
 
 def _remove(runs: RunStore, partition: str, items: list[dict[str, Any]]) -> None:
-    for item in items:
-        for reference in references(item):
-            runs.blobs.delete(reference)
+    for reference in dict.fromkeys(reference for item in items for reference in references(item)):
+        runs.blobs.delete(reference)
     runs.table.delete_all([Key(partition, item["sk"]) for item in items])

@@ -12,7 +12,7 @@ running ends as usual. The write that removes `purge_at` starts the removal, so 
 The write that ends a turn adds its usage to the session's usage of the day, so each turn is counted once. Usage is
 stored in attributes `u<yymmdd>_<index of the figure>`, about 50 bytes per day. The next turn removes attributes older
 than `USAGE_DAYS`. The position in the lists is updated at most every five minutes, because this update is half of the
-cost of opening a turn.
+cost of opening a turn. A turn that lasted longer also updates it when it ends.
 """
 
 import json
@@ -37,7 +37,8 @@ from atrium.usage.model import FIGURES, Figures, Period
 _ALIVE = EXISTS + " AND attribute_not_exists(#deleted)"
 _HELD = "#turn.#run = :run"
 _LISTED_DELETED = "#gsi2pk = :gsi2pk, #sweep_pk = :sweep_pk, #sweep_sk = :sweep_sk"
-_LISTED_INTERVAL = timedelta(minutes=5)
+LISTED_INTERVAL = timedelta(minutes=5)
+"""The longest time from a session's place in the lists to its last activity."""
 _LAG_MAX = timedelta(
     days=1
 )  # from a session's list position to the end of its last turn, which the sweeper may end late
@@ -91,7 +92,7 @@ class SessionStore:
         expression = "SET #turn = :turn, #last_run = :ulid, #last_active_at = :now, #turn_count = #turn_count + :one"
         free = "attribute_not_exists(#turn) AND #last_run < :ulid"
         values: dict[str, Any] = {"turn": turn, "ulid": own_ulid(run_id), "now": format_time(now), "one": 1}
-        if read.listed_at is None or now - read.listed_at >= _LISTED_INTERVAL:
+        if read.listed_at is None or now - read.listed_at >= LISTED_INTERVAL:
             expression += ", #gsi1sk = :activity, #gsi2sk = :activity"
             values["activity"] = keys.activity(format_time(now), read.id)
         if messages_max != UNLIMITED:
@@ -112,9 +113,14 @@ class SessionStore:
     def close_turn(self, ended: Run) -> bool:
         """End a turn: count its messages and add its usage. Return False if the session has another turn."""
         used = _used(ended)
-        expression = "SET #message_count = #message_count + :change REMOVE #turn ADD "
-        expression += ", ".join(f"#{name} :{name}" for name in used)
-        return self._release(ended.session_id, ended.id, expression, {"change": len(ended.messages), **used})
+        values: dict[str, Any] = {"change": len(ended.messages), **used}
+        expression = "SET #message_count = #message_count + :change"
+        if ended.ended_at is not None and ended.ended_at - ended.started_at > LISTED_INTERVAL:
+            expression += ", #last_active_at = :now, #gsi1sk = :activity, #gsi2sk = :activity"
+            now = format_time(ended.ended_at)
+            values |= {"now": now, "activity": keys.activity(now, ended.session_id)}
+        expression += " REMOVE #turn ADD " + ", ".join(f"#{name} :{name}" for name in used)
+        return self._release(ended.session_id, ended.id, expression, values)
 
     def drop_turn(self, session_id: SessionId, run_id: RunId) -> bool:
         """Remove a turn that never started, and decrement the turn count. Return False if the session has another

@@ -24,6 +24,7 @@ partition. `·` means the prefix without a suffix.
                                                        RULE_NAME#<name>: marker
     ·                      MODEL_KEY#<provider>        the tenant's own API key for a model provider (turn, if the tenant has one)
     ·                      REBUILD DRIFT               last rebuild of counters from the ledger; last comparison with it (operator)
+    ·                      ARCHIVE                     position of the archiver in the list of sessions (atrium.sessions.archiving)
     ·                      MONTH_TOTAL#<yyyy-mm>       monthly total of an erased ledger; kept with the tombstone
     ADMISSION              TENANT|<scope>              limits, windows, slots of a scope: one conditional write (atrium.quotas)
                                                        sweep: items with slots, until the sweeper finds them without slots
@@ -34,6 +35,7 @@ partition. `·` means the prefix without a suffix.
     SESSION#<ses>          FORK                        marker of a fork whose runs are being copied; gsi2 deleted · sweep
     SESSION#<ses>          RUN#<ulid>                  run = turn with its messages, oldest first (run ids contain the session)
                                                        gsi1 own, gsi2 all: newest first · sweep: open runs without a slot or taken over
+                                                       archived: the messages are in a segment in S3 (atrium.runs.segments)
     RUN#<run>              EVENTS#<last seq>           a batch of events
     RUN#<run>              STEP#<n>                    a recorded step, seven days · APPROVAL#<call>: a decision
     FOLLOWERS              FOLLOWERS                   connections that follow a run's events: follower -> end of its lease
@@ -275,6 +277,11 @@ def admission_sweep_sort(tenant_id: TenantId, place: str) -> str:
 
 def idempotency(digest: str) -> Key:
     return Key(IDEMPOTENCY, digest)
+
+
+def archive() -> Key:
+    """Return the key of the item that stores which sessions of a tenant were archived."""
+    return Key("", "ARCHIVE")
 
 
 def audit_day(day: date) -> str:

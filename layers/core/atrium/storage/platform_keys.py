@@ -12,6 +12,7 @@ CIRCUIT#<model>        STATE                  circuit breaker of a model (chat, 
 SIGNING_KEYS           <kid>                  public keys · IDEMPOTENCY <hash>
 THROTTLE#<what>        <window>               login throttles (`throttle_keys`); MODULES <name>: health
 DRIFT                  ROUND                  progress of the day's comparison of counters
+ARCHIVE                ROUND                  the tenant at which the next archiving starts
 DELETIONS              <ten>                  a started tenant deletion and its progress (sweeper, every minute)
 AUDIT#<yyyy-mm-dd>     <time>#<evt>           audit of the platform: deletions of tenants
 """
@@ -60,3 +61,8 @@ def module(name: str) -> Key:
 def drift_round() -> Key:
     """Return the platform key of the item that stores the progress of the day's comparison for all tenants."""
     return Key("DRIFT", "ROUND")
+
+
+def archive_round() -> Key:
+    """Return the platform key of the item that stores the tenant at which the next archiving starts."""
+    return Key("ARCHIVE", "ROUND")
