@@ -12,6 +12,7 @@ from atrium.kernel.ids import (
     IdentityProviderId,
     KeyId,
     PolicyId,
+    PromptId,
     RoutingRuleId,
     RunId,
     SessionId,
@@ -29,6 +30,8 @@ USER, SESSION, KEY = UserId(f"usr_{ULID}"), SessionId(f"ses_{ULID}"), KeyId(f"ke
 RUN = RunId(f"run_{ULID}{ULID}")
 DAY = datetime(2026, 11, 20, tzinfo=UTC)
 EMAIL = "ann@acme.example"
+
+PROMPT = PromptId(f"prm_{ULID}")
 
 type Item = tuple[Key, dict[str, Any]]
 type Sample = Callable[[TenantId], Iterable[Item]]
@@ -57,6 +60,9 @@ TENANTS: dict[str, Sample] = {
     "keys.dataset": one(keys.dataset("orders")),
     "keys.routing_rule": one(keys.routing_rule(RoutingRuleId(f"rul_{ULID}"))),
     "keys.routing_rule_name": one(keys.routing_rule_name("proofs")),
+    "keys.prompt": one(keys.prompt(PROMPT)),
+    "keys.prompt_name": one(keys.prompt_name("base")),
+    "keys.prompt_version": one(keys.prompt_version(PROMPT, 1)),
     "keys.model_key": one(keys.model_key("openai"), encrypted=b"x"),
     "keys.client": one(keys.client(ClientId(f"cli_{ULID}"))),
     "keys.session": one(keys.session(SESSION), **listed(gsi1=keys.sessions_of(USER), gsi2=keys.all_sessions())),
@@ -125,7 +131,7 @@ PARTS = {
     "keys.admission_sweep_sort", "keys.audit_moment", "keys.audit_of_type", "keys.audit_of_principal", "keys.issued",
     "keys.issued_to", "keys.admissions", "keys.ledger_month", "keys.usage_day", "keys.usage_values",
     "keys.begun_day", "provider_keys.issuers_of", "provider_keys.connections_of", "throttle_keys.login_partition",
-    "throttle_keys.unlocks_of",
+    "throttle_keys.unlocks_of", "keys.prompt_versions",
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from atrium.context.conversation import HISTORY_MESSAGES_MAX, HISTORY_TOKENS_MAX
 from atrium.context.profiles import CompactionProfile
 from atrium.kernel.ids import AgentId
 from atrium.llm.model import Content
+from atrium.prompts.model import PromptReference
 from atrium.tenants.plans import PLANS
 
 MAX_TOKENS_DEFAULT = 4_096
@@ -18,6 +19,11 @@ MAX_ITERATIONS_MAX = 100
 
 AUTO_MODEL = "auto"
 """The model of an agent or a request whose turns are routed (`atrium.routing`)."""
+
+type Injection = Literal["todo", "limits", "preferences"]
+
+INJECTIONS: tuple[Injection, ...] = ("todo", "limits", "preferences")
+"""What the platform adds to the model requests of an agent (`context.reminders`, `agent.instructions`)."""
 
 type OnBusy = Literal["reject", "queue", "interrupt"]
 
@@ -31,7 +37,7 @@ class AgentConfig:
     """The configuration of an agent. `tools` contains names of tools in the registry.
 
     `temperature` requires a model that accepts it. If `model` fails, `fallback_models`, then `fallback_text` are used.
-    A person must approve each call of the tools in `require_approval`.
+    A person must approve each call of the tools in `require_approval`. An agent has `system_prompt` or `prompt`.
     """
 
     id: AgentId
@@ -42,6 +48,8 @@ class AgentConfig:
     updated_at: datetime
     description: str = ""
     system_prompt: str = ""
+    prompt: PromptReference | None = None
+    injections: tuple[Injection, ...] = INJECTIONS
     tools: tuple[str, ...] = ()
     max_tokens: int = MAX_TOKENS_DEFAULT
     temperature: Decimal | None = None

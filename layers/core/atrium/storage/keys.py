@@ -7,7 +7,7 @@ partition. `·` means the prefix without a suffix.
     partition              sort                        item, and the code that reads it
     TENANT#<id>, of a tenant
     ·                      TENANT                      tenant, settings, config_version (authorizer, every call)
-    ·                      COUNTS                      numbers of users, active admins, agents, tools, files, data sets and routing rules
+    ·                      COUNTS                      numbers of users, active admins, agents, tools, files, data sets, routing rules and prompts
     ·                      KEY#<key>                   API key (authorizer: one batch with TENANT) · list
     ·                      USER#<usr>                  user (authorizer: one batch with TENANT) · list
     ·                      EMAIL#<email>               marker: unique email -> user      login: email across tenants
@@ -22,6 +22,8 @@ partition. `·` means the prefix without a suffix.
     ·                      DATASET#<name>              a data set · list
     ·                      RULE#<rul>                  a routing rule (turn: one query, if its model is `auto`) · list
                                                        RULE_NAME#<name>: marker
+    ·                      PROMPT#<prm>                a prompt with its newest version (turn: one batch, if its agent has a prompt) · list
+                                                       PROMPT_NAME#<name>: marker; PROMPT_VERSION#<prm>#<n>: a version · list
     ·                      MODEL_KEY#<provider>        the tenant's own API key for a model provider (turn, if the tenant has one)
     ·                      REBUILD DRIFT               last rebuild of counters from the ledger; last comparison with it (operator)
     ·                      MONTH_TOTAL#<yyyy-mm>       monthly total of an erased ledger; kept with the tombstone
@@ -57,7 +59,7 @@ from datetime import date, datetime
 from hashlib import sha256
 
 from atrium.kernel.ids import (
-    AgentId, AuditEventId, ClientId, FamilyId, KeyId, PolicyId, RoutingRuleId, RunId, SessionId, TenantId, ToolId, UserId, own_ulid,
+    AgentId, AuditEventId, ClientId, FamilyId, KeyId, PolicyId, PromptId, RoutingRuleId, RunId, SessionId, TenantId, ToolId, UserId, own_ulid,
     session_of,
 )  # fmt: skip
 
@@ -160,6 +162,23 @@ def routing_rule(rule_id: RoutingRuleId) -> Key:
 
 def routing_rule_name(name: str) -> Key:
     return Key("", _join("RULE_NAME", sha256(name.encode()).hexdigest()))
+
+
+def prompt(prompt_id: PromptId) -> Key:
+    return Key("", _join("PROMPT", prompt_id))
+
+
+def prompt_name(name: str) -> Key:
+    return Key("", _join("PROMPT_NAME", sha256(name.encode()).hexdigest()))
+
+
+def prompt_version(prompt_id: PromptId, version: int) -> Key:
+    return Key("", f"{prompt_versions(prompt_id)}{version:0{SEQUENCE_DIGITS}}")
+
+
+def prompt_versions(prompt_id: PromptId) -> str:
+    """Return the prefix of the sort keys of a prompt's versions."""
+    return f"{_join('PROMPT_VERSION', prompt_id)}#"
 
 
 def model_key(provider: str) -> Key:

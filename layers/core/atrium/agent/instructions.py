@@ -1,0 +1,99 @@
+"""The system prompt of a turn: the rendered prompt of the agent, and what the platform knows about the user.
+
+Imported only for agents with a prompt, and for users with preferences.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from atrium.agent.model import AgentConfig
+from atrium.identity.users.model import LANGUAGE_DEFAULT, TIME_ZONE_DEFAULT
+from atrium.prompts.model import PromptReference, Values
+from atrium.tools.registry import BUILT_IN
+
+_PREFERENCES = {"style": "Style of the answers", "length": "Length of the answers", "level": "Knowledge of the user"}
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """The person behind a call: the user with this item, or the end user that the call names. Both may be unknown."""
+
+    user: Mapping[str, Any]
+    end_user: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.end_user or str(self.user.get("name", ""))
+
+    @property
+    def time_zone(self) -> str:
+        return str(self.user.get("time_zone", TIME_ZONE_DEFAULT))
+
+    @property
+    def language(self) -> str:
+        return str(self.user.get("language", LANGUAGE_DEFAULT))
+
+    def describe(self) -> str:
+        """Return what differs from the defaults, for the system prompt, or ""."""
+        preferences = self.user.get("preferences", {})
+        named = {
+            "Name or id": self.end_user,
+            "Time zone": self.user.get("time_zone"),
+            "Language": self.user.get("language"),
+            **{label: preferences.get(name) for name, label in _PREFERENCES.items()},
+        }
+        lines = [f"- {label}: {value}" for label, value in named.items() if value]
+        return "\n".join(["# The user", "", *lines]) if lines else ""
+
+
+def instruct(
+    agent: AgentConfig,
+    person: Person,
+    company: str,
+    now: datetime,
+    render: Callable[[PromptReference, Values], str],
+) -> AgentConfig:
+    """Return the agent with the system prompt of this turn. `render` renders its prompt with the built-in variables.
+
+    Raises `PromptUnusable`.
+    """
+    system = agent.system_prompt
+    if agent.prompt is not None:
+        values = {
+            **sample_values(agent, now),
+            "company": company,
+            "user_name": person.name,
+            "time_zone": person.time_zone,
+            "language": person.language,
+            "date": local_date(now, person.time_zone),
+        }
+        system = render(agent.prompt, values)
+    if "preferences" in agent.injections and (about := person.describe()):
+        system = f"{system}\n\n{about}" if system.strip() else about
+    return replace(agent, system_prompt=system)
+
+
+def sample_values(agent: AgentConfig, now: datetime | None = None) -> Values:
+    """Return values of the built-in variables for an agent, without a tenant and a user."""
+    sentences = {tool.name: tool.description.partition(". ")[0].rstrip(".") for tool in BUILT_IN}
+    return {
+        "agent": agent.name,
+        "company": "",
+        "capabilities": [sentences.get(name, f"Use the tool {name}") for name in agent.tools],
+        "tools": list(agent.tools),
+        "user_name": "",
+        "time_zone": TIME_ZONE_DEFAULT,
+        "language": LANGUAGE_DEFAULT,
+        "date": local_date(now, TIME_ZONE_DEFAULT) if now else "",
+    }
+
+
+def local_date(now: datetime, zone: str) -> str:
+    """Return the date in a time zone, such as `2026-11-29`. An unknown time zone is read as UTC."""
+    try:
+        return now.astimezone(ZoneInfo(zone)).date().isoformat()
+    except (ZoneInfoNotFoundError, ValueError):
+        return now.date().isoformat()
