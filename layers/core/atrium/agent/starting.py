@@ -12,6 +12,7 @@ from atrium.agent.loop import LoopInput, build_request
 from atrium.agent.model import MAX_SECONDS_DEFAULT, AgentConfig, OnBusy, TurnRequest
 from atrium.context.conversation import Conversation, RecentRuns, as_model_messages, open_conversation, outputs_kept
 from atrium.context.profiles import PROFILES
+from atrium.context.reminders import Reminders
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import ConditionFailed, LimitReached, NotFound, SessionBusy, Unavailable
 from atrium.kernel.ids import RunId, mint_message_id, mint_run_id, own_ulid, read_time
@@ -64,6 +65,7 @@ class TurnPlan:
             fallbacks=tuple(model.id for model in self.fallbacks),
             fallback_text=self.agent.fallback_text,
             approvals=frozenset(self.agent.require_approval) | self.tools.approvals,
+            reminders=Reminders(self.budget, frozenset(self.agent.injections)),
         )
         return replace(loop_input, conversation=open_conversation(runs, self._limits(build_request(loop_input))))
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from hashlib import sha256
 
 from atrium.agent.context import TurnContextReader, checked_ids
 from atrium.agent.heartbeat import LeaseHeartbeat, StopSignal
@@ -176,6 +177,11 @@ class Turn:
         )
 
 
+def digest_system(system: str) -> str:
+    """Return the digest with which a worker that resumes a run recognises another system prompt."""
+    return sha256(system.encode(errors="replace")).hexdigest()
+
+
 def _record(steps: StepLog, step: Step) -> None:
     try:
         steps.append(step)
@@ -200,6 +206,7 @@ class TurnService:
             "caller": to_authorizer_context(caller),
             "source_ip": caller.caller.source_ip,
             "limits": asdict(request.limits),
+            "system": digest_system(started.loop_input.system),
         }
         steps = StepLog(self.starter.runs, started.run.id, self.starter.clock, origin)
         return self.open(started, steps, deadline=began + started.plan.budget.max_seconds)

@@ -109,7 +109,8 @@ class ModelRequest:
     """A request for one model call. The first and last messages are the user's, and every tool use has a result.
 
     `fallbacks` are models that are called if `model` fails before its answer begins. `tool_choice` "none" means that
-    tools are declared only because the messages refer to them, and that the model must not call them.
+    tools are declared only because the messages refer to them, and that the model must not call them. `reminder` is a
+    text of the platform after all messages, which no later request contains; it is not part of the prompt cache.
     """
 
     model: str
@@ -121,6 +122,7 @@ class ModelRequest:
     temperature: float | None = None
     stop_sequences: tuple[str, ...] = ()
     fallbacks: tuple[str, ...] = ()
+    reminder: str = ""
 
 
 @dataclass(frozen=True, slots=True)
