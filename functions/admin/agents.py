@@ -3,27 +3,29 @@
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from atrium.agent.model import MAX_ITERATIONS_DEFAULT, MAX_ITERATIONS_MAX, MAX_TOKENS_DEFAULT
+from atrium.agent.model import INJECTIONS, MAX_ITERATIONS_DEFAULT, MAX_ITERATIONS_MAX, MAX_TOKENS_DEFAULT, Injection
 from atrium.agent.service import AgentService, AgentView
 from atrium.agent.store import AgentStore
 from atrium.bootstrap import Runtime
 from atrium.context.conversation import HISTORY_MESSAGES_MAX, HISTORY_TOKENS_MAX
 from atrium.context.profiles import MESSAGES_KEPT
 from atrium.http.dependencies import BaseUrlDep, PageDep, RuntimeDep, TenantDep, require
-from atrium.http.fields import NOT_BLANK, OrNone, UniqueName
+from atrium.http.fields import NOT_BLANK, OrNone, PromptValues, UniqueName
 from atrium.http.idempotency import IdempotentRoute
 from atrium.http.limits import ShownLimits, SubjectLimits
 from atrium.http.models import ListOf, StrictModel, id_pattern
 from atrium.http.pages import list_scope, page_request, render_page
 from atrium.http.responses import problem_responses
 from atrium.kernel.clock import format_time
+from atrium.kernel.ids import PromptId
 from atrium.llm.normalise import NAME_MAX
 from atrium.llm.resilience import FALLBACKS_MAX
+from atrium.prompts.model import VERSIONS_MAX, PromptReference
 from atrium.quotas.limits import show_limits
 from atrium.tenants.auditing import open_audit
 from atrium.tenants.context import TenantContext
 from fastapi import APIRouter, Path, Response
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from functions.admin.counting import limits_changed
 
@@ -33,6 +35,25 @@ _TEXTS = ("description", "provider", "system_prompt", "fallback_text")
 ModelId = Annotated[str, Field(min_length=1, max_length=128)]
 ToolName = Annotated[str, Field(min_length=1, max_length=NAME_MAX)]
 Profile = Literal["customer_service", "coding", "data_analysis"]
+
+
+class AgentPrompt(StrictModel):
+    """The prompt of an agent, by `id` or by `name`."""
+
+    id: Annotated[str, Field(pattern=id_pattern("prm"))] | None = None
+    """Id of a prompt. Null or absent if `name` is given."""
+    name: UniqueName | None = None
+    """Name of a prompt. A prompt of the tenant takes precedence over a shipped one. Null or absent if `id` is given."""
+    version: Annotated[int, Field(ge=1, le=VERSIONS_MAX)] | None = None
+    """Version of the prompt. Null or absent: the newest version of each turn."""
+    variables: PromptValues = Field(default_factory=dict)
+    """Values of the variables that the prompt declares, by name. Default: empty."""
+
+    @model_validator(mode="after")
+    def _check_choice(self) -> "AgentPrompt":
+        if (self.id is None) == (self.name is None):
+            raise ValueError("must have either `id` or `name`")
+        return self
 
 
 class AgentFields(StrictModel):
@@ -46,6 +67,12 @@ class AgentFields(StrictModel):
     """
     system_prompt: OrNone[Annotated[str, Field(max_length=50_000)]] = None
     """System prompt, sent before the conversation, at most 50,000 characters. Null or absent: no system prompt."""
+    prompt: AgentPrompt | None = None
+    """Prompt of which the system prompt of each turn is made, instead of `system_prompt`. Null or absent: none."""
+    injections: Annotated[list[Injection], Field(max_length=len(INJECTIONS))] = Field(default=[*INJECTIONS])
+    """What the platform adds to model requests: reminders of the to-do list, warnings near the limits of a turn, and
+    preferences of the user. Default: all of them.
+    """
     tools: Annotated[list[ToolName], Field(max_length=100)] = Field(default_factory=list)
     """Names of the tools that the agent may use, at most 100. Default: empty."""
     require_approval: Annotated[list[ToolName], Field(max_length=100)] = Field(default_factory=list)
@@ -115,6 +142,10 @@ class AgentAnswer(StrictModel):
     """Model id, or `auto` if the routing rules choose the model of each turn."""
     system_prompt: str | None
     """System prompt, sent before the conversation. Null if there is no system prompt."""
+    prompt: AgentPrompt | None
+    """Prompt of which the system prompt of each turn is made. Null: none."""
+    injections: list[Injection]
+    """What the platform adds to model requests."""
     tools: list[str]
     """Names of the tools that the agent may use."""
     require_approval: list[str]
@@ -225,6 +256,12 @@ def _fields(body: AgentFields) -> dict[str, Any]:
     fields |= {name: fields[name] or "" for name in _TEXTS if name in fields}
     if fields.get("temperature") is not None:
         fields["temperature"] = Decimal(str(fields["temperature"]))
+    if body.prompt is not None:
+        fields["prompt"] = PromptReference(
+            PromptId(body.prompt.id or ""), body.prompt.name or "", body.prompt.version, body.prompt.variables
+        )
+    if "injections" in fields:
+        fields["injections"] = tuple(name for name in INJECTIONS if name in fields["injections"])
     for names in {"tools", "require_approval"} & fields.keys():
         fields[names] = tuple(dict.fromkeys(fields[names]))
     if "fallback_models" in fields:
@@ -232,6 +269,11 @@ def _fields(body: AgentFields) -> dict[str, Any]:
     if "model" in fields:
         fields.setdefault("provider", "")
     return fields
+
+
+def _render_prompt(prompt: PromptReference) -> AgentPrompt:
+    known = {"name": prompt.name} if prompt.name else {"id": prompt.id}
+    return AgentPrompt.model_validate({**known, "version": prompt.version, "variables": prompt.variables})
 
 
 def _render(view: AgentView) -> AgentAnswer:
@@ -243,6 +285,8 @@ def _render(view: AgentView) -> AgentAnswer:
         provider=agent.provider,
         model=agent.model,
         system_prompt=agent.system_prompt or None,
+        prompt=_render_prompt(agent.prompt) if agent.prompt else None,
+        injections=list(agent.injections),
         tools=list(agent.tools),
         require_approval=list(agent.require_approval),
         max_tokens=agent.max_tokens,

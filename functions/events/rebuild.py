@@ -10,7 +10,7 @@ from typing import Any
 from atrium.bootstrap import Runtime, runtime
 from atrium.http.logs import make_logger
 from atrium.quotas.rebuild.running import run_rebuild
-from atrium.storage import keys
+from atrium.storage import usage_keys
 from atrium.storage.changes import read_change
 
 logger = make_logger("rebuild")
@@ -26,7 +26,7 @@ def run_rebuilds(source: Runtime, event: Mapping[str, Any]) -> dict[str, int]:
     done = 0
     for record in event["Records"]:
         change = read_change(record)
-        if change is None or change.key != keys.rebuild() or change.kind == "REMOVE":
+        if change is None or change.key != usage_keys.rebuild() or change.kind == "REMOVE":
             continue
         item = change.item()
         if item["status"] != "queued":

@@ -37,6 +37,7 @@ from atrium.kernel.ids import (
     KeyId,
     MessageId,
     PolicyId,
+    PromptId,
     RoutingRuleId,
     RunId,
     SessionId,
@@ -49,6 +50,8 @@ from atrium.llm.catalogue import DEFAULT_MODEL
 from atrium.llm.model import Text, Usage
 from atrium.policy.model import Policy
 from atrium.policy.store import PolicyStore
+from atrium.prompts.model import Prompt, PromptVersion, Variable
+from atrium.prompts.store import PromptStore
 from atrium.routing.model import RoutingConditions, RoutingRule, WeightedModel
 from atrium.routing.store import RoutingRuleStore
 from atrium.runs.model import Message, Outcome, Run, RunEvent, Spend
@@ -89,6 +92,7 @@ def write_objects(table: PhysicalTable, blobs: TenantBlobs, secrets: Secrets) ->
     writer.write_providers()
     writer.write_tools()
     writer.write_rules()
+    writer.write_prompts()
     writer.write_sessions()
     writer.write_files()
 
@@ -213,6 +217,13 @@ class _Writer:
         for rule_id, name in ((seeds.RULE, "hard questions"), (seeds.RULE_TO_DELETE, "old rule")):
             rule = RoutingRule(RoutingRuleId(rule_id), name, models, self.now, self.now, priority=20, when=when)
             RoutingRuleStore(self.table).create(rule, self._record("routing_rule.create", rule_id))
+
+    def write_prompts(self) -> None:
+        template, variables = "You answer questions about {{ topic }}.", (Variable("topic", required=True),)
+        for prompt_id, name in ((seeds.PROMPT, "desk"), (seeds.PROMPT_TO_DELETE, "old_desk")):
+            newest = PromptVersion(PromptId(prompt_id), 1, template, variables, self.now)
+            prompt = Prompt(newest.prompt_id, name, newest, self.now, self.now)
+            PromptStore(self.table).create(prompt, self._record("prompt.create", prompt_id))
 
     def write_datasets(self) -> None:
         text = "city,amount\nRome,120.5\nOslo,80\nRome,19.5\n"

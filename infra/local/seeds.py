@@ -62,6 +62,8 @@ TOOL: Final = f"tol_{_ulid(81)}"
 TOOL_TO_DELETE: Final = f"tol_{_ulid(82)}"
 RULE: Final = f"rul_{_ulid(91)}"
 RULE_TO_DELETE: Final = f"rul_{_ulid(92)}"
+PROMPT: Final = f"prm_{_ulid(93)}"
+PROMPT_TO_DELETE: Final = f"prm_{_ulid(94)}"
 DATASET: Final = f"dts_{_ulid(81)}"
 DATASET_TO_DELETE: Final = f"dts_{_ulid(82)}"
 

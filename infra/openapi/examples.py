@@ -28,6 +28,8 @@ PATH = {
     "tenant_id": seeds.INITECH,
     "tool_id": seeds.TOOL,
     "rule_id": seeds.RULE,
+    "prompt_id": seeds.PROMPT,
+    "version": "1",
     "tool_call_id": "toolu_01A09q90qw90lq917835lq9",
     "user_id": seeds.GRACE,
 }
@@ -176,6 +178,18 @@ EXAMPLES = {
         }
     ),
     "updateRoutingRule": Example({"priority": 30, "status": "disabled"}),
+    "createPrompt": Example(
+        {
+            "name": "returns",
+            "template": "You answer questions about returns of {{ company }}.\n"
+            "{% for rule in rules %}\n- {{ rule }}\n{% endfor %}",
+            "variables": [{"name": "rules", "type": "list", "required": True}],
+        }
+    ),
+    "updatePrompt": Example({"description": "The desk for questions about orders."}),
+    "deletePrompt": Example(parameters={"prompt_id": seeds.PROMPT_TO_DELETE}),
+    "renderPromptVersion": Example({"values": {"topic": "orders"}}),
+    "renderTemplate": Example({"template": "Hello, {{ user_name }}. Today is {{ date }}."}),
     "deleteRoutingRule": Example(parameters={"rule_id": seeds.RULE_TO_DELETE}),
     "createIdentityProvider": Example(
         {"type": "oidc", "issuer": "https://login.example.com", "audience": f"atrium-{seeds.ACME}"}

@@ -28,6 +28,7 @@ TAGS = {
     "agents": "Agents: model, prompt, tools and limits.",
     "tools": "Built-in tools, and the tenant's HTTP tools.",
     "routing": "Routing rules, which choose the model of a turn whose model is `auto`.",
+    "prompts": "Prompt templates with versions, from which the system prompts of agents are rendered.",
     "model keys": "The tenant's own API keys for model providers.",
     "data sets": "Uploaded tables, and read-only SQL queries over them.",
     "identity": "The caller's identity, and the public keys of access tokens.",

@@ -12,6 +12,7 @@ from atrium.kernel.ids import (
     IdentityProviderId,
     KeyId,
     PolicyId,
+    PromptId,
     RoutingRuleId,
     RunId,
     SessionId,
@@ -19,7 +20,7 @@ from atrium.kernel.ids import (
     ToolId,
     UserId,
 )  # fmt: skip
-from atrium.storage import keys, platform_keys, provider_keys, throttle_keys
+from atrium.storage import keys, platform_keys, provider_keys, throttle_keys, usage_keys
 from atrium.storage.keys import Key
 from atrium.storage.table import BoundTable, PhysicalTable, PlatformTable, TenantTable
 from atrium.storage.writes import ANY, Put
@@ -29,6 +30,8 @@ USER, SESSION, KEY = UserId(f"usr_{ULID}"), SessionId(f"ses_{ULID}"), KeyId(f"ke
 RUN = RunId(f"run_{ULID}{ULID}")
 DAY = datetime(2026, 11, 20, tzinfo=UTC)
 EMAIL = "ann@acme.example"
+
+PROMPT = PromptId(f"prm_{ULID}")
 
 type Item = tuple[Key, dict[str, Any]]
 type Sample = Callable[[TenantId], Iterable[Item]]
@@ -57,6 +60,9 @@ TENANTS: dict[str, Sample] = {
     "keys.dataset": one(keys.dataset("orders")),
     "keys.routing_rule": one(keys.routing_rule(RoutingRuleId(f"rul_{ULID}"))),
     "keys.routing_rule_name": one(keys.routing_rule_name("proofs")),
+    "keys.prompt": one(keys.prompt(PROMPT)),
+    "keys.prompt_name": one(keys.prompt_name("base")),
+    "keys.prompt_version": one(keys.prompt_version(PROMPT, 1)),
     "keys.model_key": one(keys.model_key("openai"), encrypted=b"x"),
     "keys.client": one(keys.client(ClientId(f"cli_{ULID}"))),
     "keys.session": one(keys.session(SESSION), **listed(gsi1=keys.sessions_of(USER), gsi2=keys.all_sessions())),
@@ -77,10 +83,10 @@ TENANTS: dict[str, Sample] = {
     "keys.tool_calls": one(keys.tool_calls("")),
     "keys.followers": one(keys.followers(), slots={"f1": 1}),
     "keys.ledger": one(keys.ledger("2026-11", RUN), at="2026-11-20T00:00:00Z", cost_nanos=7, own_key=True),
-    "keys.usage": one(keys.usage("2026-11-20", "USER", USER)),
+    "usage_keys.usage": one(usage_keys.usage("2026-11-20", "USER", USER)),
     "keys.begun": one(keys.begun("2026-11-20", SESSION)),
-    "keys.rebuild": one(keys.rebuild()),
-    "keys.drift": one(keys.drift()),
+    "usage_keys.rebuild": one(usage_keys.rebuild()),
+    "usage_keys.drift": one(usage_keys.drift()),
     "keys.archive": one(keys.archive(), through="x"),
     "keys.OLD_ADMISSIONS": one(Key(keys.OLD_ADMISSIONS, USER)),
     "provider_keys.identity_provider": one(provider_keys.identity_provider(IdentityProviderId(f"idp_{ULID}"))),
@@ -111,7 +117,7 @@ PLATFORMS: dict[str, Sample] = {
     "throttle_keys.known_address": lambda tenant: [(throttle_keys.known_address(tenant, EMAIL, "::1"), {})],
     "throttle_keys.unlocks": lambda tenant: [(throttle_keys.unlocks("gone@acme.example", tenant), {})],
 }
-STAYS = {"keys.tenant", "platform_keys.registered_tenant", "keys.month_total"}
+STAYS = {"keys.tenant", "platform_keys.registered_tenant", "usage_keys.month_total"}
 WHILE_IT_LASTS = {"platform_keys.deletion"}
 # Items of one user. A user id belongs to only one tenant.
 OF_A_USER = {"throttle_keys.password_attempts"}
@@ -125,10 +131,10 @@ PARTS = {
     "keys.login_partition", "keys.login_sort", "keys.sessions_of", "keys.all_sessions", "keys.activity", "keys.month",
     "keys.all_runs", "keys.runs_of", "keys.sweep_partition", "keys.sweep_shard", "keys.sweep_sort",
     "keys.admission_sweep_sort", "keys.audit_moment", "keys.audit_of_type", "keys.audit_of_principal", "keys.issued",
-    "keys.issued_to", "keys.admissions", "keys.ledger_month", "keys.usage_day", "keys.usage_values",
+    "keys.issued_to", "keys.admissions", "keys.ledger_month", "usage_keys.usage_day", "usage_keys.usage_values",
     "keys.begun_day", "keys.purge_partition", "keys.purge_sort", "keys.retention_partition", "keys.retention_minute",
     "provider_keys.issuers_of", "provider_keys.connections_of", "throttle_keys.login_partition",
-    "throttle_keys.unlocks_of",
+    "throttle_keys.unlocks_of", "keys.prompt_versions",
 }  # fmt: skip
 
 

@@ -28,6 +28,7 @@ from atrium.llm.model import Content, Text
 from atrium.llm.resilience import CircuitBreaker, ResilientProvider
 from atrium.policy.guard import PolicyCache, PolicyGuard
 from atrium.policy.outbound import OutboundGuard
+from atrium.prompts.turns import PromptCache
 from atrium.quotas.service import QuotaService
 from atrium.routing.choosing import ModelRouter
 from atrium.routing.service import TurnRouter
@@ -108,6 +109,7 @@ class TenantEnv:
     policies: PolicyCache = field(default_factory=PolicyCache)
     egress: EgressClient = field(default_factory=EgressClient)
     http_tools: HttpToolCache = field(default_factory=HttpToolCache)
+    prompts: PromptCache = field(default_factory=PromptCache)
     master_key: MasterKey | None = None
     web_search: WebSearch | None = None
     provider_url: str = ""
@@ -182,8 +184,9 @@ class TenantEnv:
         finalizer = replace(self.finalizer(tenant), runs=runs)
         guard, agents = self.guard(caller), AgentStore(self.table(tenant))
         reader = TurnContextReader(
-            caller, agents, sessions, runs, self.default_agents, guard, self.clock, lambda: self.router
-        )
+            caller, agents, sessions, runs, self.default_agents, guard, self.clock,
+            router=lambda: self.router, prompts=lambda: self.prompts,
+        )  # fmt: skip
         starter = TurnStarter(
             context=caller,
             reader=reader,

@@ -24,6 +24,7 @@ def make_things(theirs: Tenant) -> dict[str, str]:
         ("agent_id", "/v1/agents"), ("client_id", "/v1/clients"), ("provider_id", "/v1/identity-providers"),
         ("key_id", "/v1/keys"), ("policy_id", "/v1/policies"), ("user_id", "/v1/users"),
         ("dataset_id", "/v1/datasets"), ("rule_id", "/v1/routing-rules"), ("tool_id", "/v1/tools"),
+        ("prompt_id", "/v1/prompts"),
     ):  # fmt: skip
         answer = theirs.http.post(path, json=body_of(f"POST {path}"))
         assert answer.status_code == 201, answer.text
@@ -48,6 +49,7 @@ def clear(theirs: Tenant, things: dict[str, str]) -> None:
     for noun, path in (
         ("policy_id", "policies"), ("provider_id", "identity-providers"), ("agent_id", "agents"), ("user_id", "users"),
         ("dataset_id", "datasets"), ("rule_id", "routing-rules"), ("tool_id", "tools"),
+        ("prompt_id", "prompts"),
     ):  # fmt: skip
         assert theirs.http.delete(f"/v1/{path}/{things[noun]}").status_code == 204
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from atrium.kernel.ids import AgentId, RunId, SessionId, TenantId
 from atrium.llm.model import Usage
 from atrium.quotas.rebuild.store import RebuildStore
-from atrium.storage import keys
+from atrium.storage import usage_keys
 from atrium.storage.table import PhysicalTable, TenantTable
 from atrium.storage.writes import to_wire
 from atrium.usage.model import LedgerEntry
@@ -53,7 +53,7 @@ def test_a_rebuild_that_is_asked_for_passes_its_filter(template: Document, physi
     table = TenantTable(physical_table, TenantId("ten_01k" + "0" * 23))
     now = datetime(2026, 11, 21, tzinfo=UTC)
     RebuildStore(table).request(now.date(), by="key_01k", now=now)
-    item = table.get(keys.rebuild())
+    item = table.get(usage_keys.rebuild())
     assert item is not None
     assert pattern["eventName"] == ["INSERT", "MODIFY"]
     assert pattern["dynamodb"] == {

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from atrium.llm.registry import Providers
     from atrium.llm.resilience import ResilientProvider
     from atrium.policy.guard import PolicyCache
+    from atrium.prompts.turns import PromptCache
     from atrium.quotas.platform import PlatformLimit
     from atrium.routing.service import TurnRouter
     from atrium.storage.queues import RunQueue
@@ -181,6 +182,13 @@ class Runtime:
         from atrium.routing.service import TurnRouter
 
         return TurnRouter(ModelRouter(self.providers.serves, self.models), self.clock)
+
+    @cached_property
+    def prompts(self) -> PromptCache:
+        """Return the cache of the prompts of agents."""
+        from atrium.prompts.turns import PromptCache
+
+        return PromptCache()
 
     @cached_property
     def open_model_keys(self) -> OpenKeys:

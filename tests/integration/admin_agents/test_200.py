@@ -21,6 +21,8 @@ def test_an_agent_is_created_with_its_defaults(api_env: ApiEnv) -> None:
         "provider": "anthropic",
         "model": "claude-haiku-5-5",
         "system_prompt": None,
+        "prompt": None,
+        "injections": ["todo", "limits", "preferences"],
         "tools": [],
         "max_tokens": 4096,
         "temperature": None,

@@ -129,3 +129,30 @@ def test_422_for_clearing_the_default(api_env: ApiEnv) -> None:
     (default,) = client.get("/v1/agents").json()["data"]
     response = client.patch(f"/v1/agents/{default['id']}", json={"is_default": False})
     assert_problem(response, 422, "VALIDATION_FAILED")
+
+
+@pytest.mark.parametrize(
+    ("fields", "location"),
+    [
+        ({"prompt": {"name": "base"}, "system_prompt": "x"}, ["body", "prompt"]),
+        ({"prompt": {}}, ["body", "prompt"]),
+        ({"prompt": {"name": "base", "id": "prm_01k6r5m2x8f3v9q4w7t1y0z5ab"}}, ["body", "prompt"]),
+        ({"prompt": {"name": "unknown"}}, ["body", "prompt"]),
+        ({"prompt": {"id": "prm_01k6r5m2x8f3v9q4w7t1y0z5ab"}}, ["body", "prompt"]),
+        ({"prompt": {"id": "agt_01k6r5m2x8f3v9q4w7t1y0z5ab"}}, ["body", "prompt", "id"]),
+        ({"prompt": {"name": "base", "version": 2}}, ["body", "prompt"]),
+        ({"prompt": {"name": "base", "variables": {"unknown": "x"}}}, ["body", "prompt"]),
+        ({"prompt": {"name": "base", "variables": {"instructions": 1}}}, ["body", "prompt"]),
+        ({"injections": ["weather"]}, ["body", "injections", 0]),
+    ],
+)
+def test_422_for_a_prompt_that_cannot_be_used(api_env: ApiEnv, fields: Any, location: list[Any]) -> None:
+    client = api_env.admin_as()
+    agent = client.post("/v1/agents", json={**POET, "name": "other"}).json()
+    before = api_env.tenant_env.items()
+    for answer in (
+        client.post("/v1/agents", json={**POET, **fields}),
+        client.patch(f"/v1/agents/{agent['id']}", json=fields),
+    ):
+        assert assert_problem(answer, 422, "VALIDATION_FAILED")["errors"][0]["loc"] == location
+    assert api_env.tenant_env.items() == before

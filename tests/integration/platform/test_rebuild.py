@@ -7,7 +7,7 @@ import pytest
 from atrium.kernel.ids import TenantId
 from atrium.llm.model import Usage
 from atrium.quotas.rebuild.store import RebuildStore
-from atrium.storage import keys
+from atrium.storage import usage_keys
 from atrium.storage.table import Query, TenantTable
 from atrium.storage.writes import to_wire
 from atrium.usage.store import LedgerStore
@@ -42,7 +42,7 @@ def path(tenant: str) -> str:
 
 def stream(deployment: Deployment, tenant: TenantId) -> dict[str, int]:
     """Deliver the change of the rebuild item to the function, as the table's stream does. Return the counts."""
-    item = deployment.runtime.tenant_table(tenant).get(keys.rebuild())
+    item = deployment.runtime.tenant_table(tenant).get(usage_keys.rebuild())
     assert item is not None
     record = table_record(f"TENANT#{tenant}", "REBUILD", 1, image=to_wire({**item, "pk": "x", "sk": "x"}))
     return run_rebuilds(deployment.runtime, {"Records": [record]})
@@ -75,7 +75,7 @@ def test_delivered_again_nothing_is_done_again(client: TestClient, deployment: D
     stream(deployment, tenant)
     done = client.get(path(tenant)).json()
     table = deployment.runtime.tenant_table(tenant)
-    item = {**(table.get(keys.rebuild()) or {}), "status": "queued", "pk": "x", "sk": "x"}
+    item = {**(table.get(usage_keys.rebuild()) or {}), "status": "queued", "pk": "x", "sk": "x"}
     late = table_record(f"TENANT#{tenant}", "REBUILD", 1, image=to_wire(item))
     assert run_rebuilds(deployment.runtime, {"Records": [late]}) == {"rebuilt": 0}
     assert client.get(path(tenant)).json() == done

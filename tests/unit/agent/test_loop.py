@@ -6,8 +6,9 @@ from functools import partial
 
 import pytest
 from atrium.agent.loop import AgentLoop
+from atrium.context.reminders import Reminders
 from atrium.llm.model import ModelRequest, Text, Thinking, ToolResult, Usage
-from atrium.runs.model import Spend, answer_text
+from atrium.runs.model import RunBudget, Spend, answer_text
 from atrium.runs.steps import Progress, Resumption, Step
 from atrium.tools.model import ToolRefusal, ToolRetry
 from atrium.tools.registry import BUILT_IN, ToolRegistry
@@ -152,3 +153,42 @@ def test_reports_a_failed_tool_to_the_model_and_continues(bench: LoopBench, erro
     assert run(loop) == ["broken?", "broken!", "Hello."]
     assert "secret" not in str(loop.messages)
     assert loop.spend.tool_calls == {"broken": 1}
+
+
+def test_a_reminder_is_sent_but_not_stored_and_thinking_that_is_bound_to_it_is_not_sent_again(bench: LoopBench) -> None:
+    steps: list[Step] = []
+    for at in range(3):
+        bench.model.say(Thinking(f"thought {at}", "signature"), calls("calculator", f"call_{at}", expression="1+1"))
+    bench.model.say("Done.")
+    loop = bench.loop(max_iterations=4)
+    loop.record = steps.append
+    loop.loop_input = replace(loop.loop_input, reminders=Reminders(RunBudget(4, 280), frozenset({"limits"})))
+    run(loop)
+    reminders = [request.reminder for request in bench.model.requests]
+    assert [bool(text) for text in reminders] == [False, False, True, True]
+    assert "<reminder>" not in str([request.messages for request in bench.model.requests])
+    assert "<reminder>" not in str(loop.messages)
+    assert [thoughts_of(request) for request in bench.model.requests] == [
+        [], ["thought 0"], ["thought 0", "thought 1"], []
+    ]  # fmt: skip
+    assert [step.thinking_from for step in steps if step.made] == [0, 0, len(loop.messages) - 2]
+
+
+def test_a_resumed_run_does_not_send_thinking_that_is_bound_to_a_reminder(bench: LoopBench) -> None:
+    steps: list[Step] = []
+    bench.model.say(Thinking("first", "signature"), calls("calculator", expression="1+1"))
+    bench.model.say(Thinking("second", "signature"), calls("calculator", "call_2", expression="1+1"))
+    loop = bench.loop(max_iterations=3)
+    loop.record = steps.append
+    loop.loop_input = replace(loop.loop_input, reminders=Reminders(RunBudget(3, 280), frozenset({"limits"})))
+    bench.model.say("Done.")
+    run(loop)
+    progress = Progress()
+    for step in steps:
+        progress = progress.after(step, bench.clock(), {})
+    assert progress.thinking_from == len(progress.messages)
+
+
+def thoughts_of(request: ModelRequest) -> list[str]:
+    blocks = [block for message in request.messages for block in message.content]
+    return [block.text for block in blocks if isinstance(block, Thinking)]

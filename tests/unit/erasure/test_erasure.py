@@ -11,7 +11,7 @@ from atrium.erasure import erasers
 from atrium.erasure.service import QUIET_SECONDS, ErasureReport
 from atrium.kernel.errors import NotFound
 from atrium.kernel.ids import RunId
-from atrium.storage import keys
+from atrium.storage import keys, usage_keys
 from atrium.storage.blobs import TenantBlobs
 from atrium.storage.keys import Key
 from atrium.storage.table import PlatformTable
@@ -212,7 +212,7 @@ def fill(erasing: Erasing, partition: str, count: int) -> None:
 
 def test_three_thousand_items_take_several_sweeps(erasing: Erasing) -> None:
     for day in ("2026-11-18", "2026-11-19", "2026-11-20", "2026-11-21"):
-        fill(erasing, f"TENANT#{TENANT}#{keys.usage_day(day)}", 500)
+        fill(erasing, f"TENANT#{TENANT}#{usage_keys.usage_day(day)}", 500)
     fill(erasing, f"TENANT#{TENANT}#IDEMPOTENCY", 500)
     fill(erasing, f"TENANT#{TENANT}#OAUTH_STATES", 500)
     delete(erasing)

@@ -6,7 +6,7 @@ A new type of key fails the tests until it is listed in tests/builders/shapes.py
 import inspect
 from types import ModuleType
 
-from atrium.storage import keys, platform_keys, provider_keys, throttle_keys
+from atrium.storage import keys, platform_keys, provider_keys, throttle_keys, usage_keys
 from atrium.storage.table import PlatformTable
 from atrium.storage.writes import ANY, Put
 from atrium.tenants.deletions import Deletions
@@ -15,7 +15,7 @@ from tests.builders.erasing import Erasing, assert_erased
 from tests.builders.shapes import EMAIL, OF_A_USER, PARTS, PLATFORMS, STAYS, TENANTS, UNRELATED, USER, WHILE_IT_LASTS
 from tests.builders.tenant_env import OTHER_TENANT, TENANT
 
-MODULES = (keys, platform_keys, provider_keys, throttle_keys)
+MODULES = (keys, platform_keys, provider_keys, throttle_keys, usage_keys)
 
 
 def shapes_of(module: ModuleType) -> set[str]:

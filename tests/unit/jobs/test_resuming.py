@@ -14,7 +14,7 @@ from atrium.jobs.resuming import RunResumer
 from atrium.kernel.errors import ModelFailed, Unauthenticated, Unavailable
 from atrium.kernel.ids import SessionId
 from atrium.kernel.pagination import PageRequest
-from atrium.llm.model import ToolResult, Usage
+from atrium.llm.model import Thinking, ToolResult, Usage
 from atrium.runs.model import RUN_LEASE_SECONDS, Run, RunEvent, answer_text
 from atrium.runs.steps import UNKNOWN, StepLog
 from atrium.sessions.finalizing import RESUME_SECONDS, TAKEOVERS_MAX
@@ -115,6 +115,17 @@ def test_repeats_calls_without_effects_with_the_same_idempotency_key(shop: Shop)
     run = resumed(shop, session_id)
     first, second = shop.effects["upsert"]
     assert first == second == f"{run.id}-c1"
+
+
+@pytest.mark.parametrize("is_changed", [False, True])
+def test_thinking_is_sent_back_only_with_the_same_system_prompt(shop: Shop, is_changed: bool) -> None:
+    session_id = shop.env.open_session()
+    shop.model.rounds[0] = reply(Thinking("A thought.", "signature"), calls("charge", "c1"))
+    stop_at(shop, session_id, "charge done")
+    if is_changed:
+        shop.set_agent(system_prompt="Another system prompt.")
+    resumed(shop, session_id)
+    assert [("A thought." in str(request.messages)) for request in shop.model.requests[1:3]] == [not is_changed] * 2
 
 
 def test_an_answer_that_was_cut_off_is_given_again(shop: Shop) -> None:

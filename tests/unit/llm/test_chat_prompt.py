@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from atrium.llm.catalogue import find_model
 from atrium.llm.model import (
     UNSIGNED,
     Block,
@@ -17,7 +18,7 @@ from atrium.llm.model import (
     ToolSchema,
     ToolUse,
 )
-from atrium.llm.openai.wire import CALL_ID_MAX
+from atrium.llm.openai.wire import CALL_ID_MAX, DIALECTS, request_params
 
 from tests.builders.chunks import MODELS, sent_body
 from tests.builders.images import PNG, image
@@ -154,3 +155,12 @@ def test_shortens_ids_of_other_vendors_consistently() -> None:
     assert all(len(call["id"]) <= CALL_ID_MAX for call in calls)
     assert [call["function"]["name"] for call in calls] == [name, "now"]
     json.dumps(sent)
+
+
+def test_a_reminder_is_the_last_message() -> None:
+    request = ModelRequest(MODELS["openai"], "", (ModelMessage("user", (Text("Hi"),)),), 10)
+    model, dialect = find_model(MODELS["openai"]), DIALECTS["openai"]
+    assert model is not None
+    plain = request_params(request, model, dialect)["messages"]
+    reminded = request_params(replace(request, reminder="Finish."), model, dialect)["messages"]
+    assert reminded == [*plain, {"role": "user", "content": "Finish."}]

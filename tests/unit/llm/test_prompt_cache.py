@@ -1,6 +1,7 @@
 """Cache marks: each request of a conversation continues a prompt that an earlier request wrote to the cache."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -103,3 +104,12 @@ def test_marks_are_at_most_those_that_the_api_allows(name: str) -> None:
 def test_the_prompt_of_other_sessions_of_an_agent_begins_in_the_same_way() -> None:
     (first,), (second,) = requests_of(turn("a", rounds=0)), requests_of(turn("b", rounds=0, question=(image(),)))
     assert next(iter(prefixes(first))) == next(iter(prefixes(second)))
+
+
+def test_a_reminder_follows_after_the_last_mark() -> None:
+    messages = turn("a", rounds=2)[:-1]
+    plain = ModelRequest("claude-haiku-5-5", "", tuple(messages), 10, (TOOL,))
+    reminded = message_params(replace(plain, reminder="Two tasks are open."))
+    last = list(reminded[-1]["content"])
+    assert last.pop() == {"type": "text", "text": "Two tasks are open."}
+    assert [*reminded[:-1], {**reminded[-1], "content": last}] == message_params(plain)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -43,7 +43,8 @@ from atrium.storage.table import TenantTable
 from atrium.tenants.context import KeyUse, TenantContext
 from atrium.tenants.plans import PLANS, PlanName
 
-if TYPE_CHECKING:  # only turns whose model is `auto` import routing
+if TYPE_CHECKING:  # imported only for turns whose model is `auto`, and for agents with a prompt
+    from atrium.prompts.turns import PromptCache
     from atrium.routing.service import TurnRouter
 
 type DefaultAgents = MutableMapping[TenantId, AgentId]
@@ -120,7 +121,7 @@ class TurnContext:
 class TurnContextReader:
     """Reads the context of one caller's turns. `default_agents` is a cache; each read verifies the cached entry.
 
-    `router` is called only for the model `auto`.
+    `router` is called only for the model `auto`, and `prompts` only for agents with a prompt.
     """
 
     context: TenantContext
@@ -131,12 +132,14 @@ class TurnContextReader:
     guard: PolicyGuard
     clock: Clock
     router: Callable[[], TurnRouter]
+    prompts: Callable[[], PromptCache]
 
     def read(self, request: TurnRequest) -> TurnContext:
         """Read and check the context of a turn. Costs one batch read and, for an existing session, one parallel query.
 
-        Raises `NotFound`, `ModelKeyRequired`, `ModelNotAllowed`, `PolicyDenied`, `ProviderUnsupported` or
-        `ValidationFailed`, and `CircuitOpen` if the model is `auto` and no model can be called.
+        Raises `NotFound`, `ModelKeyRequired`, `ModelNotAllowed`, `PolicyDenied`, `PromptUnusable`,
+        `ProviderUnsupported` or `ValidationFailed`, and `CircuitOpen` if the model is `auto` and no model can be
+        called.
         """
         wanted_agent, session_id = checked_ids(request)
         if request.agent_name is not None:
@@ -156,6 +159,7 @@ class TurnContextReader:
             agent = bare_agent(request.model or AUTO_MODEL, self.clock())
         else:
             agent = self._choose(wanted_agent, session, read.tenant, read_agent(item) if item else None)
+            agent = self._instruct(agent, read, request.end_user)
         if session and not _is_fresh(session, runs):
             runs = self.read_history(session.id)
         version, routing = read.tenant["config_version"], None
@@ -168,6 +172,23 @@ class TurnContextReader:
         scopes = read.scopes(agent)
         items = read.items(self.agents.table, scopes)
         return TurnContext(agent, model, session, runs, scopes, items, version, fallbacks, routing, key_use)
+
+    def _instruct(self, agent: AgentConfig, read: LimitedRead, end_user: str) -> AgentConfig:
+        """Return the agent with the system prompt of this turn: its rendered prompt, and what the user prefers."""
+        place = principal_place(self.context.principal) if self.context.principal.type == "user" else None
+        user = read.found.get(place, {}) if place and not end_user else {}
+        knows_person = end_user or not {"time_zone", "language", "preferences"}.isdisjoint(user)
+        if agent.prompt is None and not (knows_person and "preferences" in agent.injections):
+            return agent
+        from atrium.prompts.instructions import Person, sample_values
+
+        person, now, system = Person(user, end_user), self.clock(), agent.system_prompt
+        if agent.prompt is not None:
+            company = read.tenant.get("display_name") or self.context.tenant_name
+            values = {**sample_values(agent.name, agent.tools, now), "company": company, **person.values(now)}
+            system = self.prompts().render(self.agents.table, read.tenant["config_version"], agent.prompt, values)
+        about = person.describe() if "preferences" in agent.injections else ""
+        return replace(agent, system_prompt="\n\n".join(text for text in (system, about) if text.strip()))
 
     def _check_text(self, request: TurnRequest) -> None:
         """Raise `ValidationFailed` if the message is too long, or `MessageRefused` if it looks like an injection."""

@@ -8,11 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
-from types import MappingProxyType
 from typing import Literal
 
 from atrium.agent.admission import Allowance, AllowanceStop
-from atrium.agent.calls import CUT_OFF, answer_calls, result_of
 from atrium.agent.model import LoopInput
 from atrium.context.caller import call_id
 from atrium.context.compaction import plan_compaction
@@ -23,6 +21,7 @@ from atrium.kernel.ids import mint_message_id
 from atrium.llm import model as llm
 from atrium.llm.catalogue import price
 from atrium.llm.normalise import clean_id, repair_request
+from atrium.runs.calls import CUT_OFF, answer_calls, result_of
 from atrium.runs.heartbeat import StopCause, StopSignal
 from atrium.runs.model import (
     STEP_SEPARATOR,
@@ -35,7 +34,7 @@ from atrium.runs.model import (
     ThinkingEvent,
     ToolCallEvent,
     ToolResultEvent,
-)
+)  # fmt: skip
 from atrium.runs.steps import STOPPED, Resumption, Step
 from atrium.tools.done import DONE, REMINDER
 from atrium.tools.registry import ToolAnswer
@@ -128,6 +127,8 @@ class AgentLoop:
         completed = replace(completed, content=self._with_new_ids(completed.content))
         if completed.content:
             self._record("assistant", completed.content)
+        if request.reminder:
+            self._omit_thinking(len(self.messages))
         calls = [block for block in completed.content if isinstance(block, llm.ToolUse)]
         goes_on = bool(calls) and completed.stop_reason == "tool_use"
         if calls:
@@ -203,7 +204,11 @@ class AgentLoop:
             plan = plan_compaction(conversation, own, self.loop_input.model, self.loop_input.fallbacks)
             conversation = conversation if plan is None else plan.apply(self._summarise(plan.request))
         self.loop_input = replace(self.loop_input, conversation=conversation.fitted(own))
-        return build_request(self.loop_input, self.messages)
+        request, reminders = build_request(self.loop_input, self.messages), self.loop_input.reminders
+        if reminders is None or not self.messages:
+            return request
+        left = self.deadline - time.monotonic()
+        return replace(request, reminder=reminders.write(self.messages, self.iterations, self.spend, left))
 
     def _summarise(self, request: llm.ModelRequest) -> llm.Completed | None:
         """Make the model call of a compaction. Return None if it is not allowed, is stopped or fails."""
@@ -240,7 +245,7 @@ class AgentLoop:
             self._omit_thinking(len(self.messages))
 
     def _omit_thinking(self, end: int) -> None:
-        """Do not send the thinking of own messages before `end`, because another model signed it."""
+        """Do not send the thinking of own messages before `end`, because what it is bound to is not sent again."""
         conversation = self.loop_input.conversation
         omitting = replace(conversation, thinking_from=max(end, conversation.thinking_from))
         self.loop_input = replace(self.loop_input, conversation=omitting)
@@ -323,10 +328,7 @@ class AgentLoop:
             self._record("tool", tuple(result_of(call, answers.get(call.id, STOPPED)) for call in calls))
 
     def _make(
-        self,
-        made: Sequence[llm.ToolUse],
-        answers: dict[str, ToolAnswer],
-        notes: Mapping[str, str] = MappingProxyType({}),
+        self, made: Sequence[llm.ToolUse], answers: dict[str, ToolAnswer], notes: Mapping[str, str] | None = None
     ) -> Iterator[LoopEvent]:
         """Make calls, and add their answers. A result of a call with effects is recorded before its event.
 
@@ -335,7 +337,7 @@ class AgentLoop:
         tools, unrecorded = self.loop_input.tools, list[llm.ToolResult]()
         for at, found in answer_calls(made, tools, self.loop_input.context, self.signal):
             call = made[at]
-            answers[call.id] = answer = found.after(notes.get(call.id, ""))
+            answers[call.id] = answer = found.after((notes or {}).get(call.id, ""))
             unrecorded.append(result_of(call, answer))
             if tools.effect(call.name) == "effectful":
                 self._record_step(results=unrecorded)
@@ -350,7 +352,8 @@ class AgentLoop:
         self._recorded = len(self.messages)
         said = tuple(each for each in new if not any(isinstance(block, llm.ToolResult) for block in each.content))
         ids = tuple(call.id for call in made)
-        self.record(Step(said, ids, tuple(results), self.spend, self.iterations, self.loop_input.model))
+        model, thinking_from = self.loop_input.model, self.loop_input.conversation.thinking_from
+        self.record(Step(said, ids, tuple(results), self.spend, self.iterations, model, thinking_from=thinking_from))
 
     def _refuse_calls(self, calls: Sequence[llm.ToolUse]) -> dict[str, ToolAnswer]:
         """Return the error results of invalid calls and of calls that a limit rejects. `done` is not limited."""

@@ -9,8 +9,10 @@ from typing import Any, Literal
 from atrium.context.caller import CallerOptions
 from atrium.context.conversation import HISTORY_MESSAGES_MAX, HISTORY_TOKENS_MAX, Conversation
 from atrium.context.profiles import CompactionProfile
+from atrium.context.reminders import Reminders
 from atrium.kernel.ids import AgentId
 from atrium.llm.model import Block, ModelMessage
+from atrium.prompts.model import PromptReference
 from atrium.tenants.plans import PLANS
 from atrium.tools.model import ToolContext
 from atrium.tools.registry import ToolRegistry
@@ -21,6 +23,11 @@ MAX_ITERATIONS_MAX = 100
 
 AUTO_MODEL = "auto"
 """The model of an agent or a request whose turns are routed (`atrium.routing`)."""
+
+type Injection = Literal["todo", "limits", "preferences"]
+
+INJECTIONS: tuple[Injection, ...] = ("todo", "limits", "preferences")
+"""What the platform adds to the model requests of an agent (`context.reminders`, `prompts.instructions`)."""
 
 type OnBusy = Literal["reject", "queue", "interrupt"]
 
@@ -36,7 +43,7 @@ class AgentConfig:
     """The configuration of an agent. `tools` contains names of tools in the registry.
 
     `temperature` requires a model that accepts it. If `model` fails, `fallback_models`, then `fallback_text` are used.
-    A person must approve each call of the tools in `require_approval`.
+    A person must approve each call of the tools in `require_approval`. An agent has `system_prompt` or `prompt`.
     """
 
     id: AgentId
@@ -47,6 +54,8 @@ class AgentConfig:
     updated_at: datetime
     description: str = ""
     system_prompt: str = ""
+    prompt: PromptReference | None = None
+    injections: tuple[Injection, ...] = INJECTIONS
     tools: tuple[str, ...] = ()
     max_tokens: int = MAX_TOKENS_DEFAULT
     temperature: Decimal | None = None
@@ -64,7 +73,7 @@ class AgentConfig:
 
 def bare_agent(model: str, now: datetime) -> AgentConfig:
     """Return the configuration of a turn without an agent. Its id is empty."""
-    return AgentConfig(AgentId(""), "", "", model, now, now, max_tokens=BARE_MAX_TOKENS_DEFAULT)
+    return AgentConfig(AgentId(""), "", "", model, now, now, max_tokens=BARE_MAX_TOKENS_DEFAULT, injections=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,3 +128,4 @@ class LoopInput:
     approvals: frozenset[str] = frozenset()
     caller: CallerOptions | None = None
     conversation: Conversation = field(default_factory=Conversation)
+    reminders: Reminders | None = None

@@ -10,9 +10,12 @@ from atrium.agent.store import AgentStore
 from atrium.audit.service import AuditService
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import NotFound, invalid_field, list_valid
-from atrium.kernel.ids import AgentId, is_id, mint_agent_id
+from atrium.kernel.ids import AgentId, PromptId, is_id, mint_agent_id
 from atrium.kernel.pagination import Page, PageRequest, read_all
 from atrium.llm.catalogue import DEFAULT_MODEL, MODELS
+from atrium.prompts.model import Prompt, PromptFault, PromptReference, PromptVersion
+from atrium.prompts.shipped import find_shipped
+from atrium.prompts.store import PromptStore
 from atrium.quotas.limits import read_limits, resolve_limits
 from atrium.storage.writes import Put
 from atrium.tenants.context import TenantContext
@@ -91,6 +94,7 @@ class AgentService:
             "model": agent.model,
             "fallback_models": list(agent.fallback_models),
             "tools": list(agent.tools),
+            "prompt": (agent.prompt.name or agent.prompt.id) if agent.prompt else None,
             "require_approval": list(agent.require_approval),
             "limits": dict(agent.limits),
         }
@@ -98,6 +102,8 @@ class AgentService:
 
     def _checked(self, agent: AgentConfig) -> AgentConfig:
         self._check_tools(agent)
+        if agent.prompt is not None:
+            agent = replace(agent, prompt=self._checked_prompt(agent, agent.prompt))
         if not set(agent.require_approval) <= set(agent.tools):
             raise invalid_field("require_approval", "must contain only names that are in `tools`")
         if agent.model == AUTO_MODEL:
@@ -110,6 +116,23 @@ class AgentService:
         if len({agent.model, *agent.fallback_models}) <= len(agent.fallback_models):
             raise invalid_field("fallback_models", "must differ from each other and from `model`")
         return replace(agent, provider=entry.vendor)
+
+    def _checked_prompt(self, agent: AgentConfig, prompt: PromptReference) -> PromptReference:
+        """Return the reference with the id of its prompt. The prompt is rendered once, so that faults appear here."""
+        if agent.system_prompt:
+            raise invalid_field("prompt", "must be absent or null if the agent has a `system_prompt`")
+        store = PromptStore(self.store.table)
+        if prompt.name:
+            named = store.find(prompt.name)
+            prompt = replace(prompt, id=named.id if named else PromptId(""))
+        version = store.resolve(prompt) if prompt.id else None
+        if version is None:
+            raise invalid_field("prompt", "must be a prompt, and a version of it, that exists")
+        try:
+            _render_sample(agent, prompt, version)
+        except PromptFault as fault:
+            raise invalid_field("prompt", fault.message) from fault
+        return prompt
 
     def _check_tools(self, agent: AgentConfig) -> None:
         """Check that the tools exist. Costs one batch read if the agent has HTTP tools."""
@@ -139,6 +162,35 @@ def _checked_auto(agent: AgentConfig) -> AgentConfig:
 def agents_naming(store: AgentStore, tool: str) -> list[str]:
     """Return the names of the agents that have a tool. Reads all agents of the tenant."""
     return [agent.name for agent in read_all(store.list) if tool in agent.tools]
+
+
+def agents_needing(store: AgentStore, prompt: Prompt) -> list[str]:
+    """Return the names of the agents that use a prompt and could not go on without it. Reads all agents of the tenant.
+
+    An agent that names the prompt can go on with the shipped prompt of this name, if its variables fit.
+    """
+    return [agent.name for agent in read_all(store.list) if agent.prompt and _needs(agent, agent.prompt, prompt)]
+
+
+def _needs(agent: AgentConfig, reference: PromptReference, prompt: Prompt) -> bool:
+    if reference.name != prompt.name:
+        return not reference.name and reference.id == prompt.id
+    shipped = find_shipped(prompt.name)
+    if shipped is None or reference.version not in (None, shipped.newest.version):
+        return True
+    try:
+        _render_sample(agent, reference, shipped.newest)
+    except PromptFault:
+        return True
+    return False
+
+
+def _render_sample(agent: AgentConfig, reference: PromptReference, version: PromptVersion) -> None:
+    """Render a version with an agent's variables. Raise `PromptFault` if the agent cannot use it."""
+    from atrium.prompts.instructions import sample_values
+    from atrium.prompts.turns import render_version
+
+    render_version(version, reference.variables, sample_values(agent.name, agent.tools))
 
 
 def default_agent(clock: Clock) -> AgentConfig:

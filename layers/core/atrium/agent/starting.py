@@ -14,6 +14,7 @@ from atrium.agent.model import MAX_SECONDS_DEFAULT, AgentConfig, LoopInput, OnBu
 from atrium.context.caller import CallerOptions
 from atrium.context.conversation import Conversation, RecentRuns, as_model_messages, open_conversation, outputs_kept
 from atrium.context.profiles import PROFILES
+from atrium.context.reminders import Reminders
 from atrium.kernel.clock import Clock
 from atrium.kernel.errors import ConditionFailed, LimitReached, NotFound, ProviderUnsupported, SessionBusy, Unavailable
 from atrium.kernel.ids import RunId, is_stateless, mint_message_id, mint_run_id, own_ulid, read_time
@@ -68,6 +69,8 @@ class TurnPlan:
             fallback_text=self.agent.fallback_text,
             approvals=frozenset(self.agent.require_approval) | self.tools.approvals,
             caller=self.caller,
+            # Thinking is bound to a reminder, so a later call that restores this turn's thinking could not send it.
+            reminders=None if self.caller else Reminders(self.budget, frozenset(self.agent.injections)),
         )
         return replace(loop_input, conversation=open_conversation(runs, self._limits(build_request(loop_input))))
 

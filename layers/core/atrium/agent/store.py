@@ -3,16 +3,18 @@
 Every change increases the tenant's `config_version` in the same transaction.
 """
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from atrium.agent.model import AgentConfig
+from atrium.agent.model import INJECTIONS, AgentConfig
 from atrium.context.conversation import HISTORY_MESSAGES_MAX, HISTORY_TOKENS_MAX
 from atrium.kernel.clock import format_time, parse_time
 from atrium.kernel.errors import Conflict, NotFound
 from atrium.kernel.ids import AgentId
 from atrium.kernel.pagination import Page, PageRequest
+from atrium.prompts.model import PromptReference
 from atrium.storage import keys
 from atrium.storage.table import Query, TenantTable, TransactionRefused
 from atrium.storage.writes import EXISTS, NEW, Delete, Operation, Put, Update
@@ -128,6 +130,8 @@ def _item(agent: AgentConfig) -> dict[str, Any]:
         "provider": agent.provider,
         "model": agent.model,
         "system_prompt": agent.system_prompt or None,
+        "prompt": _prompt_item(agent.prompt) if agent.prompt else None,
+        "injections": None if agent.injections == INJECTIONS else list(agent.injections),
         "tools": list(agent.tools),
         "max_tokens": agent.max_tokens,
         "temperature": agent.temperature,
@@ -146,6 +150,14 @@ def _item(agent: AgentConfig) -> dict[str, Any]:
     }
 
 
+def _prompt_item(reference: PromptReference) -> dict[str, Any]:
+    return {**asdict(reference), "variables": json.dumps(dict(reference.variables))}
+
+
+def _read_prompt(item: Mapping[str, Any]) -> PromptReference:
+    return PromptReference(**{**item, "variables": json.loads(item["variables"])})
+
+
 def read_agent(item: Mapping[str, Any]) -> AgentConfig:
     """Parse an agent's item."""
     return AgentConfig(
@@ -155,6 +167,8 @@ def read_agent(item: Mapping[str, Any]) -> AgentConfig:
         provider=item["provider"],
         model=item["model"],
         system_prompt=item.get("system_prompt", ""),
+        prompt=_read_prompt(item["prompt"]) if "prompt" in item else None,
+        injections=tuple(item.get("injections", INJECTIONS)),
         tools=tuple(item["tools"]),
         max_tokens=item["max_tokens"],
         temperature=item.get("temperature"),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from hashlib import sha256
 
 from atrium.agent.context import TurnContextReader, checked_ids
 from atrium.agent.loop import AgentLoop
@@ -177,8 +178,9 @@ class Turn:
         )
 
 
-def _omit(_step: Step) -> None:
-    pass
+def digest_system(system: str) -> str:
+    """Return the digest with which a worker that resumes a run recognises another system prompt."""
+    return sha256(system.encode(errors="replace")).hexdigest()
 
 
 def _record(steps: StepLog, step: Step) -> None:
@@ -205,6 +207,7 @@ class TurnService:
             "caller": to_authorizer_context(caller),
             "source_ip": caller.caller.source_ip,
             "limits": asdict(request.limits),
+            "system": digest_system(started.loop_input.system),
         }
         steps = StepLog(self.starter.runs, started.run.id, self.starter.clock, origin)
         return self.open(started, steps, deadline=began + started.plan.budget.max_seconds)
@@ -224,7 +227,7 @@ class TurnService:
         clock, allowance = starter.clock, started.allowance
         log = EventLog(starter.runs, clock, run.id, clock())
         # A turn with a caller's options is not resumed, because the options are not stored.
-        record = _omit if started.loop_input.caller else partial(_record, steps)
+        record = (lambda _step: None) if started.loop_input.caller else partial(_record, steps)
         loop = AgentLoop(
             started.loop_input, allowance, started.plan.provider, signal, clock, deadline, record, resumption
         )

@@ -13,7 +13,7 @@ from atrium.identity.users.model import same_address
 from atrium.kernel.ids import RunId, SessionId
 from atrium.kernel.pagination import Position
 from atrium.runs.store import RunStore
-from atrium.storage import keys, provider_keys
+from atrium.storage import keys, provider_keys, usage_keys
 from atrium.storage.keys import Key
 from atrium.storage.table import Index, Query
 
@@ -121,7 +121,7 @@ def erase_days(target: Target, position: Position | None) -> Step:
         if day > last:
             return Step(items)
         text = day.isoformat()
-        for partition in (keys.usage_day(text), keys.begun_day(text), keys.audit_day(day)):
+        for partition in (usage_keys.usage_day(text), keys.begun_day(text), keys.audit_day(day)):
             removed, is_over = erase_page(target.table, partition)
             items += removed
             if not is_over:

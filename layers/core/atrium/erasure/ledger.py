@@ -17,7 +17,7 @@ from atrium.erasure.model import Step, Target, erase_whole
 from atrium.kernel.ids import RunId, is_id, read_time
 from atrium.kernel.pagination import LIMIT_MAX, Position
 from atrium.runs.store import KEPT_DAYS
-from atrium.storage import keys
+from atrium.storage import keys, usage_keys
 from atrium.storage.keys import Key
 from atrium.storage.table import Query, TenantTable, TransactionRefused
 from atrium.storage.writes import ANY, EXISTS, Delete, Operation, Update
@@ -70,7 +70,7 @@ def _move(table: TenantTable, partition: str, items: list[dict[str, Any]]) -> in
 def _adding(month: str, figures: Figures) -> Update:
     values = {name: value for name, value in asdict(figures).items() if value}
     expression = "ADD " + ", ".join(f"#{name} :{name}" for name in values)
-    return Update(keys.month_total(month), expression, ANY, values)
+    return Update(usage_keys.month_total(month), expression, ANY, values)
 
 
 def _figures(item: Mapping[str, Any]) -> Figures:

@@ -85,8 +85,9 @@ def make_turn_service(
     sessions, runs = finalizer.sessions, finalizer.runs
     agents = AgentStore(guard.table)
     reader = TurnContextReader(
-        context, agents, sessions, runs, runtime.default_agents, guard, clock, lambda: runtime.router
-    )
+        context, agents, sessions, runs, runtime.default_agents, guard, clock,
+        router=lambda: runtime.router, prompts=lambda: runtime.prompts,
+    )  # fmt: skip
     starter = TurnStarter(
         context=context,
         reader=reader,

@@ -19,7 +19,7 @@ from atrium.agent.context import TurnContext
 from atrium.agent.loop import build_request
 from atrium.agent.model import RunLimits, TurnRequest
 from atrium.agent.starting import StartedTurn
-from atrium.agent.turn import Turn, TurnService
+from atrium.agent.turn import Turn, TurnService, digest_system
 from atrium.kernel.errors import AtriumError, RunInterrupted, Unavailable
 from atrium.kernel.ids import RunId
 from atrium.llm.model import ToolResult, ToolUse
@@ -118,6 +118,8 @@ class _Take:
         reserved = settled.reservation or reserved
         allowance = RunAllowance(starter.admission, plan.budget, read.scopes, reserved)
         loop_input = starter.loop_input(plan, settled, read.runs)
+        if progress.origin.get("system", "") not in ("", digest_system(loop_input.system)):  # thinking is bound to it
+            progress = replace(progress, thinking_from=len(progress.messages))
         started = StartedTurn(settled, Admitted(reserved), allowance, plan, loop_input)
         reservation = self._reserve(started, progress, read)
         if reservation is None:

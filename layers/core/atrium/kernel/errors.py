@@ -200,6 +200,11 @@ class MessageRefused(AtriumError):
     severity, retryable = "medium", False
 
 
+class PromptUnusable(AtriumError):
+    code, status, title = "PROMPT_UNUSABLE", 422, "The agent's prompt cannot be rendered"
+    severity, retryable = "medium", False
+
+
 class IdempotencyKeyReused(AtriumError):
     code, status, title = "IDEMPOTENCY_KEY_REUSED", 422, "This idempotency key was used with another request body"
     severity, retryable = "low", False

@@ -24,6 +24,7 @@ FileContentId = NewType("FileContentId", str)
 ToolId = NewType("ToolId", str)
 DatasetId = NewType("DatasetId", str)
 RoutingRuleId = NewType("RoutingRuleId", str)
+PromptId = NewType("PromptId", str)
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
@@ -136,6 +137,10 @@ def mint_dataset_id(now: datetime) -> DatasetId:
 
 def mint_routing_rule_id(now: datetime) -> RoutingRuleId:
     return RoutingRuleId(_mint("rul", now))
+
+
+def mint_prompt_id(now: datetime) -> PromptId:
+    return PromptId(_mint("prm", now))
 
 
 def tenant_of_client(client_id: ClientId) -> TenantId:

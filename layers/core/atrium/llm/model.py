@@ -148,6 +148,8 @@ class ModelRequest:
         thinking             "auto": the model decides; "off": no thinking before the answer
         effort               how much the model thinks and writes
         stop_sequences       texts that end the answer. They are not part of it
+        reminder             a text of the platform after all messages, which no later request contains and which is
+                             not part of the prompt cache
     """
 
     model: str
@@ -165,6 +167,7 @@ class ModelRequest:
     effort: Effort | None = None
     top_p: float | None = None
     seed: int | None = None
+    reminder: str = ""
 
     @property
     def forces_tool(self) -> bool:

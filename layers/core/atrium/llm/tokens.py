@@ -42,7 +42,7 @@ def bound_tokens(request: ModelRequest) -> int:
 
     The bound is about four times the actual count for English prose.
     """
-    total = _FRAME_TOKENS + _bytes(request.system)
+    total = _FRAME_TOKENS + _bytes(request.system) + _bytes(request.reminder)
     if request.tools:
         total += _TOOLS_TOKENS
     for tool in request.tools:

@@ -31,10 +31,11 @@ _BY_SCOPE: dict[Scope, tuple[str, ...]] = {
     "jobs:write": ("route:POST /v1/jobs*", "tool:*", "model:*"),
     "agents:read": (
         "route:GET /v1/agents*", "route:GET /v1/tools*", "route:GET /v1/datasets*", "route:POST /v1/datasets/query",
+        "route:GET /v1/prompts*", "route:POST /v1/prompts/render", "route:POST /v1/prompts/*/render",
     ),
     "agents:write": (
         "route:POST /v1/agents*", "route:PATCH /v1/agents*", "route:DELETE /v1/agents*", "route:POST /v1/datasets",
-        "route:DELETE /v1/datasets*",
+        "route:DELETE /v1/datasets*", "route:POST /v1/prompts", "route:PATCH /v1/prompts*", "route:DELETE /v1/prompts*",
     ),
     "admin": ("*",),
 }  # fmt: skip

@@ -61,7 +61,7 @@ class Step:
 
     `messages` are new messages; the last one may have tool calls. `made` has the ids of the calls that the worker makes
     after this step, and `results` the results of calls of the last answer. `is_takeover` means that another worker had
-    the run before.
+    the run before. The thinking of the run's messages before `thinking_from` cannot be sent back.
     """
 
     messages: tuple[Message, ...] = ()
@@ -71,6 +71,7 @@ class Step:
     iterations: int = 0
     model: str = ""
     is_takeover: bool = False
+    thinking_from: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,8 @@ class Progress:
     """The state of a run according to its steps. The last of the `messages` may have tool calls.
 
     `made` and `results` belong to these calls. `takeovers` is the number of workers that took over the run since the
-    last answer or result. `at` is the time of the last step. The messages before `thinking_from` contain thinking of
-    another model than `model`.
+    last answer or result. `at` is the time of the last step. The thinking of the messages before `thinking_from` cannot
+    be sent back, for example because it is of another model than `model`.
     """
 
     steps: int = 0
@@ -117,7 +118,7 @@ class Progress:
             spend=step.spend,
             iterations=step.iterations,
             model=step.model,
-            thinking_from=len(before.messages) if is_other_model else self.thinking_from,
+            thinking_from=max(self.thinking_from, step.thinking_from, len(before.messages) if is_other_model else 0),
             origin=self.origin or origin,
             takeovers=self.takeovers + 1 if step.is_takeover else 0,
             at=at,
@@ -200,6 +201,7 @@ def _encode(step: Step, at: datetime) -> dict[str, Any]:
         "iterations": step.iterations,
         "model": step.model,
         "takeover": step.is_takeover,
+        "thinking_from": step.thinking_from,
     }
     return {name: value for name, value in fields.items() if value}
 
@@ -214,6 +216,7 @@ def _decode(content: Mapping[str, Any]) -> Step:
         iterations=content.get("iterations", 0),
         model=content.get("model", ""),
         is_takeover=content.get("takeover", False),
+        thinking_from=content.get("thinking_from", 0),
     )
 
 

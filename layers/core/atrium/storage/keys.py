@@ -7,7 +7,7 @@ partition. `·` means the prefix without a suffix.
     partition              sort                        item, and the code that reads it
     TENANT#<id>, of a tenant
     ·                      TENANT                      tenant, settings, config_version (authorizer, every call)
-    ·                      COUNTS                      numbers of users, active admins, agents, tools, files, data sets and routing rules
+    ·                      COUNTS                      numbers of users, active admins, agents, tools, files, data sets, routing rules and prompts
     ·                      KEY#<key>                   API key (authorizer: one batch with TENANT) · list
     ·                      USER#<usr>                  user (authorizer: one batch with TENANT) · list
     ·                      EMAIL#<email>               marker: unique email -> user      login: email across tenants
@@ -22,6 +22,8 @@ partition. `·` means the prefix without a suffix.
     ·                      DATASET#<name>              a data set · list
     ·                      RULE#<rul>                  a routing rule (turn: one query, if its model is `auto`) · list
                                                        RULE_NAME#<name>: marker
+    ·                      PROMPT#<prm>                a prompt with its newest version (turn: one batch, if its agent has a prompt) · list
+                                                       PROMPT_NAME#<name>: marker; PROMPT_VERSION#<prm>#<n>: a version · list
     ·                      MODEL_KEY#<provider>        the tenant's own API key for a model provider (turn, if the tenant has one)
     ·                      REBUILD DRIFT               last rebuild of counters from the ledger; last comparison with it (operator)
     ·                      ARCHIVE                     position of the archiver in the list of sessions (atrium.sessions.archiving)
@@ -62,7 +64,7 @@ from datetime import date, datetime
 from hashlib import sha256
 
 from atrium.kernel.ids import (
-    AgentId, AuditEventId, ClientId, FamilyId, KeyId, PolicyId, RoutingRuleId, RunId, SessionId, TenantId, ToolId, UserId, own_ulid,
+    AgentId, AuditEventId, ClientId, FamilyId, KeyId, PolicyId, PromptId, RoutingRuleId, RunId, SessionId, TenantId, ToolId, UserId, own_ulid,
     session_of,
 )  # fmt: skip
 
@@ -166,6 +168,23 @@ def routing_rule(rule_id: RoutingRuleId) -> Key:
 
 def routing_rule_name(name: str) -> Key:
     return Key("", _join("RULE_NAME", sha256(name.encode()).hexdigest()))
+
+
+def prompt(prompt_id: PromptId) -> Key:
+    return Key("", _join("PROMPT", prompt_id))
+
+
+def prompt_name(name: str) -> Key:
+    return Key("", _join("PROMPT_NAME", sha256(name.encode()).hexdigest()))
+
+
+def prompt_version(prompt_id: PromptId, version: int) -> Key:
+    return Key("", f"{prompt_versions(prompt_id)}{version:0{SEQUENCE_DIGITS}}")
+
+
+def prompt_versions(prompt_id: PromptId) -> str:
+    """Return the prefix of the sort keys of a prompt's versions."""
+    return f"{_join('PROMPT_VERSION', prompt_id)}#"
 
 
 def model_key(provider: str) -> Key:
@@ -357,34 +376,6 @@ def ledger(month_text: str, run_id: RunId) -> Key:
     return Key(ledger_month(month_text), run_id)
 
 
-def month_total(month_text: str) -> Key:
-    """Return the key of the item that stores a month's total after the tenant's ledger was erased."""
-    return Key("", f"{MONTH_TOTALS}{month_text}")
-
-
-def usage_day(day: str) -> str:
-    """Return the partition of a day's usage aggregates."""
-    return f"USAGE#{day}"
-
-
-def usage(day: str, group: str, value: str = "") -> Key:
-    """Return the key of an item with usage aggregates of a day.
-
-    Without `value`, this is the shared item, such as `usage("2026-11-21", "TOTAL")`. With `value`, this is the item of
-    one value of a group, such as one user.
-    """
-    return Key(usage_day(day), f"{group}#{value}" if value else group)
-
-
-def usage_values(day: str, group: str, after: str) -> tuple[str, tuple[str, str]]:
-    """Return the partition of a day's usage aggregates, and a range of sort keys.
-
-    The range contains the values of a group that follow `after`, or all values if `after` is empty.
-    """
-    last = f"{group}{chr(ord('#') + 1)}"
-    return usage_day(day), (f"{group}#{after}\0" if after else f"{group}#", last)
-
-
 def begun_day(day: str) -> str:
     """Return the partition of the sessions of a day that were counted and were created without a turn."""
     return f"BEGUN#{day}"
@@ -392,13 +383,3 @@ def begun_day(day: str) -> str:
 
 def begun(day: str, session_id: SessionId) -> Key:
     return Key(begun_day(day), session_id)
-
-
-def rebuild() -> Key:
-    """Return the key of the item that stores a tenant's last rebuild of counters, which may still be running."""
-    return Key("", "REBUILD")
-
-
-def drift() -> Key:
-    """Return the key of the item that stores the last comparison of a tenant's counters with its ledger."""
-    return Key("", "DRIFT")

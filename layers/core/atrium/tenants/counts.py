@@ -1,4 +1,4 @@
-"""Counts the users, agents, tools, files, data sets and routing rules of a tenant in one item.
+"""Counts the users, agents, tools, files, data sets, routing rules and prompts of a tenant in one item.
 
 The transaction that creates or removes an object also changes the count. The limit is therefore exact for concurrent
 calls, and no list has to be read to count the objects.
@@ -14,7 +14,7 @@ from atrium.storage.table import TenantTable
 from atrium.storage.writes import ANY, Update
 from atrium.tenants.plans import UNLIMITED
 
-type Counted = Literal["users", "agents", "tools", "files", "datasets", "routing_rules"]
+type Counted = Literal["users", "agents", "tools", "files", "datasets", "routing_rules", "prompts"]
 
 COUNTED: tuple[Counted, ...] = get_args(Counted.__value__)
 
@@ -29,6 +29,7 @@ class Counts:
     files: int = 0
     datasets: int = 0
     routing_rules: int = 0
+    prompts: int = 0
 
 
 def counting(name: Counted, maximum: int = UNLIMITED) -> Update:

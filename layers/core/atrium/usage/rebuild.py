@@ -17,7 +17,7 @@ from itertools import batched
 from typing import Any
 
 from atrium.kernel.errors import ConditionFailed
-from atrium.storage import keys
+from atrium.storage import usage_keys
 from atrium.storage.keys import Key
 from atrium.storage.table import Query, TenantTable, TransactionRefused
 from atrium.storage.writes import ANY, Check, Delete, Operation, Put, Update
@@ -117,7 +117,7 @@ def read_days(table: TenantTable, days: Iterable[date]) -> dict[SumKey, Figures]
 
 
 def _read_items(table: TenantTable, day: date) -> Iterator[tuple[Key, dict[str, Any]]]:
-    partition = keys.usage_day(day.isoformat())
+    partition = usage_keys.usage_day(day.isoformat())
     return ((Key(partition, item["sk"]), item) for item in table.query_all(Query(partition, limit=_PAGE)))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from atrium.kernel.errors import Unavailable
 from atrium.kernel.pagination import Position
-from atrium.storage import keys
+from atrium.storage import usage_keys
 from atrium.storage.keys import Key
 from atrium.storage.table import Query, TenantTable, TransactionRefused
 from atrium.storage.writes import ANY, Operation, Update
@@ -89,7 +89,7 @@ class SumStore:
         return first_of([{value: figures for value, figures in inside.items() if value > after}, own], limit)
 
     def _first_own(self, day: date, group: Group, *, after: str, limit: int) -> dict[str, Figures]:
-        partition, between = keys.usage_values(day.isoformat(), group, after)
+        partition, between = usage_keys.usage_values(day.isoformat(), group, after)
         found: dict[str, Figures] = {}
         position: Position | None = None
         while True:
@@ -174,7 +174,7 @@ def split(arrivals: Iterable[Arrival]) -> Iterator[list[Arrival]]:
 
 
 def sum_key(key: SumKey) -> Key:
-    return keys.usage(key.day.isoformat(), key.group, key.value)
+    return usage_keys.usage(key.day.isoformat(), key.group, key.value)
 
 
 def _tools(calls: Mapping[str, int]) -> dict[str, int]:

@@ -8,7 +8,8 @@ The prompt is cached up to at most four marks, which is the API's limit. The fir
 prompt, which are the same in all sessions of an agent. The last is at the end of the conversation, which the next step
 or turn continues. The others are at the ends of earlier requests, where their prompts are in the cache: at the previous
 user message, for the next step of a turn, and at the question before, for the next turn, which omits the thinking of
-the last turn. Without them, the API finds a cached prompt only within 20 blocks before a mark.
+the last turn. Without them, the API finds a cached prompt only within 20 blocks before a mark. A reminder follows after
+the last mark, because the next request does not contain it.
 
 An output schema is sent as `output_config.format`, which constrains the text of the answer. The API has no mode for any
 JSON object, so the system prompt asks for one.
@@ -161,6 +162,8 @@ def message_params(request: ModelRequest, *, with_thinking: bool = True) -> "lis
         else:
             sent.append((message.role, blocks))
     _mark_ends(sent)
+    if request.reminder and sent:
+        sent[-1][1].append({"type": "text", "text": request.reminder})
     return [
         {"role": "user", "content": blocks} if role == "user" else {"role": "assistant", "content": blocks}
         for role, blocks in sent

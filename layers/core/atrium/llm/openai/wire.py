@@ -163,6 +163,8 @@ def _messages(request: ModelRequest, dialect: Dialect) -> Iterator[dict[str, Any
             yield from _user_messages(message, dialect)
         else:
             yield from _assistant_message(message, with_thinking=dialect.takes_reasoning_back and at >= turn)
+    if request.reminder:
+        yield {"role": "user", "content": request.reminder}
 
 
 def _user_messages(message: ModelMessage, dialect: Dialect) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from atrium.kernel.clock import format_time
 from atrium.kernel.errors import ConditionFailed
 from atrium.quotas.rebuild.model import Drift, Rebuild, RebuildReport
-from atrium.storage import keys
+from atrium.storage import usage_keys
 from atrium.storage.table import TenantTable
 from atrium.storage.writes import ANY, NEW, Put, Update
 
@@ -25,7 +25,7 @@ class RebuildStore:
     table: TenantTable
 
     def get(self) -> Rebuild | None:
-        item = self.table.get(keys.rebuild())
+        item = self.table.get(usage_keys.rebuild())
         return _REBUILD.validate_python(item) if item else None
 
     def request(self, month: date, *, by: str, now: datetime, repeats: bool = False) -> Rebuild:
@@ -40,7 +40,7 @@ class RebuildStore:
             condition, values = ("#id = :old", {"old": standing.id}) if standing else (NEW, {})
             try:
                 item = _REBUILD.dump_python(wanted, mode="json")
-                self.table.write(Put(keys.rebuild(), item, condition, values))
+                self.table.write(Put(usage_keys.rebuild(), item, condition, values))
             except ConditionFailed:
                 continue  # another rebuild was requested concurrently
             return wanted
@@ -48,7 +48,7 @@ class RebuildStore:
 
     def _repeat(self, running: Rebuild) -> bool:
         values = {"id": running.id, "running": "running", "yes": True}
-        update = Update(keys.rebuild(), "SET #again = :yes", "#id = :id AND #status = :running", values)
+        update = Update(usage_keys.rebuild(), "SET #again = :yes", "#id = :id AND #status = :running", values)
         try:
             self.table.write(update)
         except ConditionFailed:
@@ -60,7 +60,7 @@ class RebuildStore:
         values = {"id": rebuild_id, "running": "running", "now": format_time(now), "worker": secrets.token_hex(4)}
         values |= {"done": "succeeded"}
         write = Update(
-            keys.rebuild(),
+            usage_keys.rebuild(),
             "SET #status = :running, #updated_at = :now, #worker = :worker REMOVE #again",
             "#id = :id AND #status <> :done",
             values,
@@ -76,17 +76,17 @@ class RebuildStore:
         condition = "#id = :id AND #worker = :worker AND attribute_not_exists(#again)"
         try:
             item = _REBUILD.dump_python(done, mode="json")
-            self.table.write(Put(keys.rebuild(), item, condition, {"id": done.id, "worker": done.worker}))
+            self.table.write(Put(usage_keys.rebuild(), item, condition, {"id": done.id, "worker": done.worker}))
         except ConditionFailed:
             return None
         return done
 
     def get_drift(self) -> Drift | None:
-        item = self.table.get(keys.drift())
+        item = self.table.get(usage_keys.drift())
         return _DRIFT.validate_python(item) if item else None
 
     def put_drift(self, drift: Drift) -> None:
-        self.table.write(Put(keys.drift(), _DRIFT.dump_python(drift, mode="json"), ANY))
+        self.table.write(Put(usage_keys.drift(), _DRIFT.dump_python(drift, mode="json"), ANY))
 
 
 def is_alive(rebuild: Rebuild, now: datetime) -> bool:
