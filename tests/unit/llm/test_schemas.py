@@ -164,6 +164,7 @@ def test_the_enforced_form_keeps_the_structure(schema: dict[str, Any], expected:
         {**schema_of(b=STRING), "required": ["a"]},
         {"type": "object", "patternProperties": {"^a": STRING}, "additionalProperties": False},
         {"allOf": [STRING]},
+        {"type": "string", "allOf": [{"enum": ["a"]}]},
         {"enum": [{"a": 1}]},
         {"const": []},
         {"type": "array", "items": {}},
