@@ -135,6 +135,16 @@ def test_a_required_call_without_tools_is_rejected_for_any_history(choice: Any) 
         assert rejected_field(repair_request(asks(messages=messages, tool_choice=choice))) == "tool_choice"
 
 
+def test_tools_that_must_not_be_called_are_omitted_where_a_vendor_has_no_such_choice() -> None:
+    called = (
+        ModelMessage("assistant", (ToolUse("a", "calculator", {}),)),
+        ModelMessage("user", (ToolResult("a", "1"),)),
+    )
+    request = asks(GLM, **with_tools(tool_choice="none"))
+    assert "tools" not in sent(request)
+    assert "tools" in sent(replace(request, messages=(*HELLO.messages, *called))), "the messages refer to them"
+
+
 def test_an_option_is_rejected_before_any_call() -> None:
     handler = upstream.Upstream()
     with pytest.raises(ValidationFailed):
