@@ -259,6 +259,16 @@ def test_the_bound_covers_every_form_of_a_schema(schema: dict[str, Any], descrip
     assert all(len(form.encode("utf-8", "replace")) <= added - 500 for form in forms), "with room for instructions"
 
 
+def test_the_bound_covers_a_large_schema_whose_constraints_move_to_its_descriptions() -> None:
+    leaf = {"type": "string", "pattern": '"\\' * 20}
+    output = OutputSchema("answer", schema_of(**{f"a{at}": leaf for at in range(100)}), "x" * 5_000)
+    form = json.dumps(enforceable(output), ensure_ascii=False)
+    assert len(form) > 1.4 * len(json.dumps(output.schema))
+    assert bound_tokens(ModelRequest("claude-haiku-5-5", "", (), 10, output_format=output)) > len(form)
+    described = OutputSchema("answer", CLOSED, "x" * 5_000)
+    assert bound_tokens(ModelRequest("claude-haiku-5-5", "", (), 10, output_format=described)) > 5_000
+
+
 def test_the_bound_covers_every_option_that_is_sent() -> None:
     request = ModelRequest("claude-haiku-5-5", "", (), 10, stop_sequences=("x" * 900,) * 3)
     assert bound_tokens(request) > 2_700
