@@ -21,7 +21,8 @@ export PYTHONDONTWRITEBYTECODE :=
 help: ## List the targets
 	@grep -hE '^[a-z][a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
 
-# --- environments: emulator and SAM CLI have separate environments, because their dependencies conflict with the product's
+# --- environments: emulator, SAM CLI and the SDKs of client tests have separate environments, because their dependencies
+# conflict with the product's
 
 # $(call phase,text,command): print the text, run the command, then print its duration.
 phase = printf '%s ... ' "$(1)" >&2; begun=$$SECONDS; \
@@ -92,7 +93,7 @@ format: .venv/.ready ## Format the code and apply automatic fixes
 	@ruff check --fix .
 
 .PHONY: conformance
-conformance: .venv/.ready .local/emulator/.ready ## Run tests on DynamoDB Local and the real web adapter (Java 17, Maven, cargo)
+conformance: .venv/.ready .local/emulator/.ready .local/clients/.ready ## Run tests on DynamoDB Local and the real web adapter (Java 17, Maven, cargo)
 	@$(PY) -m infra.conformance
 
 .PHONY: bench

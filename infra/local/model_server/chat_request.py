@@ -75,6 +75,7 @@ class Message(Strict):
     tool_calls: Annotated[list[Call], Field(min_length=1)] | None = None
     tool_call_id: CallId | None = None
     reasoning_content: str | None = None
+    refusal: None = None  # SDKs send back the whole message of an answer
 
     def blocks(self) -> list[JsonValue]:
         """Return the content as blocks of the Messages API."""

@@ -9,7 +9,18 @@ import httpx2
 import pytest
 from atrium.kernel.errors import ValidationFailed
 from atrium.llm.catalogue import MODELS, STOP_CHARACTERS_MAX, check_options
-from atrium.llm.model import ModelRequest, NamedTool, OutputSchema, Text, TextDelta, ToolSchema
+from atrium.llm.model import (
+    ModelMessage,
+    ModelRequest,
+    NamedTool,
+    OutputSchema,
+    Text,
+    TextDelta,
+    ToolResult,
+    ToolSchema,
+    ToolUse,
+)
+from atrium.llm.normalise import repair_request
 
 from infra.local.model_server.chat_request import read_chat
 from tests.builders import chunks, upstream
@@ -112,6 +123,26 @@ def test_only_claude_cannot_enforce_a_recursive_schema() -> None:
     node = SCHEMA | {"properties": {"city": {"$ref": "#/$defs/node"}}}
     tree = OutputSchema("tree", node | {"$defs": {"node": node}}, strict=True)
     assert {model for model in ALL if rejected_field(asks(model, output_format=tree))} == CLAUDE
+
+
+@pytest.mark.parametrize("choice", ["required", NamedTool("calculator")])
+def test_a_required_call_without_tools_is_rejected_for_any_history(choice: Any) -> None:
+    called = (
+        ModelMessage("assistant", (ToolUse("a", "calculator", {}),)),
+        ModelMessage("user", (ToolResult("a", "1"),)),
+    )
+    for messages in (HELLO.messages, (*HELLO.messages, *called)):
+        assert rejected_field(repair_request(asks(messages=messages, tool_choice=choice))) == "tool_choice"
+
+
+def test_tools_that_must_not_be_called_are_omitted_where_a_vendor_has_no_such_choice() -> None:
+    called = (
+        ModelMessage("assistant", (ToolUse("a", "calculator", {}),)),
+        ModelMessage("user", (ToolResult("a", "1"),)),
+    )
+    request = asks(GLM, **with_tools(tool_choice="none"))
+    assert "tools" not in sent(request)
+    assert "tools" in sent(replace(request, messages=(*HELLO.messages, *called))), "the messages refer to them"
 
 
 def test_an_option_is_rejected_before_any_call() -> None:

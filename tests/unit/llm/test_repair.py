@@ -20,7 +20,14 @@ from atrium.llm.model import (
     ToolSchema,
     ToolUse,
 )
-from atrium.llm.normalise import NO_RESULT, NOTHING_SAID, UNAVAILABLE_TOOL, repair_messages, repair_request
+from atrium.llm.normalise import (
+    NO_RESULT,
+    NOTHING_SAID,
+    UNAVAILABLE_TOOL,
+    repair_messages,
+    repair_request,
+    without_thinking,
+)
 from atrium.llm.tokens import bound_tokens
 from hypothesis import given
 from hypothesis import strategies as st
@@ -151,3 +158,9 @@ def test_declares_missing_tools_as_not_callable() -> None:
     assert sent(repaired)["tool_choice"] == {"type": "none"}
     assert not any(isinstance(block, Thinking) for message in repaired.messages for block in message.content)
     assert repair_request(request_of(ASK)).tools == ()
+
+
+def test_messages_of_thinking_alone_are_removed_with_it() -> None:
+    alone = ModelMessage("assistant", (Thinking("hm", "s"),))
+    both = ModelMessage("assistant", (Thinking("hm", "s"), Text("Yes.")))
+    assert without_thinking([ASK, alone, both]) == (ASK, ModelMessage("assistant", (Text("Yes."),)))

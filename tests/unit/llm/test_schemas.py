@@ -164,6 +164,7 @@ def test_the_enforced_form_keeps_the_structure(schema: dict[str, Any], expected:
         {**schema_of(b=STRING), "required": ["a"]},
         {"type": "object", "patternProperties": {"^a": STRING}, "additionalProperties": False},
         {"allOf": [STRING]},
+        {"type": "string", "allOf": [{"enum": ["a"]}]},
         {"enum": [{"a": 1}]},
         {"const": []},
         {"type": "array", "items": {}},
@@ -256,6 +257,16 @@ def test_the_bound_covers_every_form_of_a_schema(schema: dict[str, Any], descrip
     added = bound_tokens(request) - bound_tokens(plain)
     forms = [json.dumps(enforceable(output), ensure_ascii=False), instruct(request), json.dumps(schema)]
     assert all(len(form.encode("utf-8", "replace")) <= added - 500 for form in forms), "with room for instructions"
+
+
+def test_the_bound_covers_a_large_schema_whose_constraints_move_to_its_descriptions() -> None:
+    leaf = {"type": "string", "pattern": '"\\' * 20}
+    output = OutputSchema("answer", schema_of(**{f"a{at}": leaf for at in range(100)}), "x" * 5_000)
+    form = json.dumps(enforceable(output), ensure_ascii=False)
+    assert len(form) > 1.4 * len(json.dumps(output.schema))
+    assert bound_tokens(ModelRequest("claude-haiku-5-5", "", (), 10, output_format=output)) > len(form)
+    described = OutputSchema("answer", CLOSED, "x" * 5_000)
+    assert bound_tokens(ModelRequest("claude-haiku-5-5", "", (), 10, output_format=described)) > 5_000
 
 
 def test_the_bound_covers_every_option_that_is_sent() -> None:

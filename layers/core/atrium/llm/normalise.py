@@ -188,7 +188,8 @@ def repair_request(request: ModelRequest) -> ModelRequest:
     tools that were declared when they were written.
     """
     messages = repair_messages(request.messages)
-    if request.tools or not any(isinstance(block, ToolUse) for message in messages for block in message.content):
+    has_calls = any(isinstance(block, ToolUse) for message in messages for block in message.content)
+    if request.tools or request.forces_tool or not has_calls:  # a forced call without tools is rejected later
         return replace(request, messages=messages)
     plain = repair_messages(without_thinking(messages))
     return replace(request, messages=plain, tools=(UNAVAILABLE_TOOL,), tool_choice="none")

@@ -37,8 +37,8 @@ def find_problem(output: OutputSchema) -> str:
 def _problems(output: OutputSchema) -> Iterator[str]:
     if not is_tool_name(output.name):
         yield f"has an invalid name: it {NAME_RULE}"
-    cleaned, problem = clean_json(output.schema)
-    if problem or cleaned != output.schema:
+    cleaned, _ = clean_json(output.schema)
+    if cleaned != output.schema:
         yield f"must be valid JSON, nested at most {DEPTH_MAX} levels deep"
     if len(json.dumps(cleaned)) + len(output.description) > SCHEMA_BYTES_MAX:
         yield f"must have at most {SCHEMA_BYTES_MAX} bytes"
