@@ -10,10 +10,10 @@ from atrium.bootstrap import Runtime
 from atrium.context.conversation import HISTORY_MESSAGES_MAX, HISTORY_TOKENS_MAX
 from atrium.context.profiles import MESSAGES_KEPT
 from atrium.http.dependencies import BaseUrlDep, PageDep, RuntimeDep, TenantDep, require
-from atrium.http.fields import NOT_BLANK, OrNone, PromptValues, UniqueName
+from atrium.http.fields import NOT_BLANK, OrNone, UniqueName
 from atrium.http.idempotency import IdempotentRoute
 from atrium.http.limits import ShownLimits, SubjectLimits
-from atrium.http.models import ListOf, StrictModel, id_pattern
+from atrium.http.models import FreeJson, ListOf, StrictModel, id_pattern
 from atrium.http.pages import list_scope, page_request, render_page
 from atrium.http.responses import problem_responses
 from atrium.kernel.clock import format_time
@@ -46,7 +46,7 @@ class AgentPrompt(StrictModel):
     """Name of a prompt. A prompt of the tenant takes precedence over a shipped one. Null or absent if `id` is given."""
     version: Annotated[int, Field(ge=1, le=VERSIONS_MAX)] | None = None
     """Version of the prompt. Null or absent: the newest version of each turn."""
-    variables: PromptValues = Field(default_factory=dict)
+    variables: FreeJson = Field(default_factory=dict)
     """Values of the variables that the prompt declares, by name. Default: empty."""
 
     @model_validator(mode="after")

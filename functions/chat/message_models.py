@@ -291,7 +291,7 @@ class CountBody(StrictModel):
         if self.thinking is not None and self.thinking.type == "disabled":
             yield "thinking", "off"
         if self.output_config is not None and self.output_config.format is not None:
-            yield "output_format", OutputSchema("answer", self.output_config.format.schema_, strict=True)
+            yield "output_format", OutputSchema("answer", self.output_config.format.schema_)
         if self.output_config is not None and self.output_config.effort is not None:
             yield "effort", self.output_config.effort
 

@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from typing import Annotated, Any
 
-from atrium.http.fields import OrNone, PromptValue, PromptValues, UniqueName
-from atrium.http.models import StrictModel
+from atrium.http.fields import OrNone, UniqueName
+from atrium.http.models import AnyJson, FreeJson, StrictModel
 from atrium.kernel.clock import format_time
+from atrium.kernel.errors import named_pattern
 from atrium.prompts.model import (
     ITEM_CHARACTERS_MAX,
     ITEMS_MAX,
@@ -23,6 +24,7 @@ from atrium.prompts.model import (
 from atrium.prompts.service import Preview
 from pydantic import Field
 
+_VARIABLE_NAME = named_pattern(NAME_PATTERN, "must have 1 to 64 of `a-z`, `0-9` and `_`, and begin with a letter")
 Template = Annotated[str, Field(min_length=1, max_length=TEMPLATE_CHARACTERS_MAX)]
 Text = Annotated[str, Field(max_length=STRING_CHARACTERS_MAX)]
 Texts = Annotated[list[Annotated[str, Field(max_length=ITEM_CHARACTERS_MAX)]], Field(max_length=ITEMS_MAX)]
@@ -31,7 +33,7 @@ Texts = Annotated[list[Annotated[str, Field(max_length=ITEM_CHARACTERS_MAX)]], F
 class PromptVariable(StrictModel):
     """A variable of a prompt."""
 
-    name: Annotated[str, Field(pattern=NAME_PATTERN)]
+    name: Annotated[str, Field(pattern=_VARIABLE_NAME)]
     """Name in the template: 1 to 64 of `a` to `z`, `0` to `9` and `_`, beginning with a letter."""
     type: VariableType = "string"
     """Type of the value: `string`, `integer`, `number`, `boolean` or `list` (of texts). Default `string`."""
@@ -39,7 +41,7 @@ class PromptVariable(StrictModel):
     """What the variable is for, at most 500 characters. Default: empty."""
     required: bool = False
     """Whether a value must be given. Default false."""
-    default: PromptValue | None = None
+    default: AnyJson = None
     """Value if none is given. Null or absent: the variable is undefined then. Must be absent if `required` is true."""
 
 
@@ -98,7 +100,7 @@ class PromptRenderBody(StrictModel):
 
     version: Annotated[int, Field(ge=1, le=VERSIONS_MAX)] | None = None
     """Version to render. Null or absent: the newest version."""
-    values: PromptValues = Field(default_factory=dict)
+    values: FreeJson = Field(default_factory=dict)
     """Values of the declared variables, by name. Default: empty."""
     built_in: BuiltInValues = Field(default_factory=BuiltInValues)
     """Values of the built-in variables. Default: examples."""
@@ -111,7 +113,7 @@ class TemplateRenderBody(StrictModel):
     """Text with variables, at most 32,000 characters."""
     variables: Variables = Field(default_factory=list)
     """Variables of the template, at most 50. Default: empty."""
-    values: PromptValues = Field(default_factory=dict)
+    values: FreeJson = Field(default_factory=dict)
     """Values of the declared variables, by name. Default: empty."""
     built_in: BuiltInValues = Field(default_factory=BuiltInValues)
     """Values of the built-in variables. Default: examples."""

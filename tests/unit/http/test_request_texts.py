@@ -25,7 +25,11 @@ def read_texts() -> dict[str, SchemaValidator]:
 
 
 TEXTS = read_texts()
-IDENTIFIERS = {"POST /v1/tools body.name", "PATCH /v1/tools/{tool_id} body.name", "POST /v1/datasets body.name"}
+IDENTIFIERS = {
+    "POST /v1/tools body.name", "PATCH /v1/tools/{tool_id} body.name", "POST /v1/datasets body.name",
+    "POST /v1/prompts body.variables[].name", "PATCH /v1/prompts/{prompt_id} body.variables[].name",
+    "POST /v1/prompts/render body.variables[].name",
+}  # fmt: skip
 """Names that consist of ASCII letters, digits, `_` and `-`, because they are sent to models, or used in SQL."""
 OF_VENDORS = ("POST /v1/chat/completions ", "POST /v1/messages ", "POST /v1/messages/count_tokens ")
 """Bodies in the formats of other vendors."""

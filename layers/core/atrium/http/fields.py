@@ -10,7 +10,6 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from atrium.identity.users.model import EMAIL_MAX, EMAIL_PATTERN
 from atrium.kernel.errors import named_pattern
 from atrium.kernel.texts import find_fault
-from atrium.prompts.model import STRING_CHARACTERS_MAX, VARIABLES_MAX
 
 _Text = TypeVar("_Text")
 
@@ -52,10 +51,6 @@ UniqueName = Annotated[Name, AfterValidator(_check_without_hash)]
 DisplayName = Annotated[str, Field(min_length=1, max_length=DISPLAY_NAME_MAX), AfterValidator(_check_line)]
 Title = Annotated[str, Field(max_length=TITLE_MAX), AfterValidator(_check_line)]
 EndUser = Annotated[str, Field(max_length=END_USER_MAX), AfterValidator(_check_line)]
-
-PromptValue = Annotated[str, Field(max_length=STRING_CHARACTERS_MAX)] | bool | int | float | list[str]
-PromptValues = Annotated[dict[str, PromptValue], Field(max_length=VARIABLES_MAX)]
-"""Values of the variables of a prompt, by name. `atrium.prompts.model` checks them against the declarations."""
 
 Email = Annotated[str, Field(max_length=EMAIL_MAX, pattern=EMAIL_PATTERN), BeforeValidator(_strip)]
 """The email address of a user. Surrounding spaces are removed."""

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, JsonValue, PlainSerializer, WithJsonSchema
 
 from atrium.kernel.clock import format_time, parse_time
+from atrium.kernel.errors import named_pattern
 from atrium.kernel.ids import TWICE, ULID_PATTERN
 
 _MONEY = re.compile(r"(?:0|[1-9]\d{0,11})(?:\.\d{1,6})?")
@@ -111,4 +112,5 @@ def id_pattern(prefix: str) -> str:
 
     A request with an id that does not match the pattern receives a 404 response.
     """
-    return f"^{prefix}_{ULID_PATTERN}{ULID_PATTERN if prefix in TWICE else ''}$"
+    pattern = f"^{prefix}_{ULID_PATTERN}{ULID_PATTERN if prefix in TWICE else ''}$"
+    return named_pattern(pattern, f"must be an id, such as `{prefix}_…`")

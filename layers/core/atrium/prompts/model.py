@@ -84,7 +84,7 @@ class PromptVersion:
     variables: tuple[Variable, ...]
     created_at: datetime
 
-    def bind(self, given: Values) -> dict[str, Value]:
+    def bind(self, given: Mapping[str, Any]) -> dict[str, Value]:
         """Return the values of the declared variables. Raise `PromptFault` for an unknown, missing or invalid value."""
         declared = {variable.name: variable for variable in self.variables}
         if unknown := sorted(given.keys() - declared.keys()):
@@ -125,7 +125,7 @@ class PromptReference:
     id: PromptId
     name: str = ""
     version: int | None = None
-    variables: Values = field(default_factory=dict)
+    variables: Mapping[str, Any] = field(default_factory=dict)
 
 
 def check_declarations(variables: Sequence[Variable]) -> None:

@@ -113,7 +113,7 @@ class PromptService:
         self._require_unused(prompt)
         self.store.delete(prompt, self._record("delete", prompt))
 
-    def preview(self, version: PromptVersion, values: Values, built_in: Values) -> Preview:
+    def preview(self, version: PromptVersion, values: Mapping[str, Any], built_in: Values) -> Preview:
         """Return the text of a version, which need not be stored. Raise `ValidationFailed`."""
         from atrium.prompts.template import compile_template
 
