@@ -55,8 +55,6 @@ class AnswerText(StrictModel):
     """Type of the block."""
     text: str
     """The text."""
-    citations: None = None
-    """Always null."""
 
 
 class AnswerThinking(StrictModel):

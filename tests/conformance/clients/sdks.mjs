@@ -11,6 +11,9 @@ const HELLO = '[[echo]] Hello.';
 const SUM = 'what is 12*7?';
 const PLACE = 'Name a city. Answer as JSON.';
 const TOKENS_MAX = 200;
+const UNKNOWN = 'no-such-model';
+const LOOK = 'What is this?';
+const PNG = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC';
 const ARGUMENTS = { type: 'object', properties: { expression: { type: 'string' } }, required: ['expression'] };
 const SCHEMA = {
   type: 'object',
@@ -21,6 +24,13 @@ const SCHEMA = {
 const DESCRIPTION = 'Works out an expression.';
 const given = JSON.parse(await read(process.stdin));
 const user = (content) => ({ role: 'user', content });
+const statusOf = async (call) => {
+  try {
+    return await call();
+  } catch (error) {
+    return { status: error.status ?? error.statusCode };
+  }
+};
 
 function openai() {
   const client = new OpenAI({ baseURL: `${given.base_url}/v1`, apiKey: given.api_key, maxRetries: 0 });
@@ -54,6 +64,12 @@ function openai() {
       const answer = await create({ messages: [user(PLACE)], response_format: form });
       return JSON.parse(answer.choices[0].message.content);
     },
+    image: async () => {
+      const image = { type: 'image_url', image_url: { url: `data:image/png;base64,${PNG}` } };
+      const answer = await create({ messages: [user([{ type: 'text', text: LOOK }, image])] });
+      return answer.choices[0].message.content;
+    },
+    error: () => statusOf(() => create({ model: UNKNOWN, messages: [user(HELLO)] })),
   };
 }
 
@@ -83,12 +99,17 @@ function anthropic() {
       const form = { type: 'json_schema', schema: SCHEMA };
       return JSON.parse(textOf(await create({ messages: [user(PLACE)], output_config: { format: form } })));
     },
+    image: async () => {
+      const image = { type: 'image', source: { type: 'base64', media_type: 'image/png', data: PNG } };
+      return textOf(await create({ messages: [user([{ type: 'text', text: LOOK }, image])] }));
+    },
+    error: () => statusOf(() => create({ model: UNKNOWN, messages: [user(HELLO)] })),
   };
 }
 
-// Vercel's AI SDK. `provider` is the name of its options in `providerOptions`.
-function vercel(model, provider) {
-  const always = { model, maxRetries: 0, providerOptions: { [provider]: given.options } };
+// Vercel's AI SDK. `name` is the name of the provider's options in `providerOptions`.
+function vercel(provider, name) {
+  const always = { model: provider(given.model), maxRetries: 0, providerOptions: { [name]: given.options } };
   return {
     text: async () => (await generateText({ ...always, prompt: HELLO })).text,
     stream: async () => {
@@ -111,6 +132,11 @@ function vercel(model, provider) {
       const form = Output.object({ schema: jsonSchema(SCHEMA) });
       return (await generateText({ ...always, prompt: PLACE, output: form })).output;
     },
+    image: async () => {
+      const content = [{ type: 'text', text: LOOK }, { type: 'image', image: PNG, mediaType: 'image/png' }];
+      return (await generateText({ ...always, messages: [user(content)] })).text;
+    },
+    error: () => statusOf(() => generateText({ ...always, model: provider(UNKNOWN), prompt: HELLO })),
   };
 }
 
@@ -120,11 +146,11 @@ const CLIENTS = {
   'ai-sdk-openai-compatible': () => {
     const settings = { name: 'endpoint', baseURL: `${given.base_url}/v1`, apiKey: given.api_key };
     const provider = createOpenAICompatible({ ...settings, includeUsage: true, supportsStructuredOutputs: true });
-    return vercel(provider(given.model), 'endpoint');
+    return vercel(provider, 'endpoint');
   },
   'ai-sdk-anthropic': () => {
     const provider = createAnthropic({ baseURL: `${given.base_url}/v1`, apiKey: given.api_key });
-    return vercel(provider(given.model), 'anthropic');
+    return vercel(provider, 'anthropic');
   },
 };
 

@@ -7,6 +7,8 @@ object with the result of each scenario. `options` are arguments of each call.
     stream  the same from a stream, with the number of its parts and the tokens of the answer
     tool    the call of the tool `calculator`, then the answer to its result
     output  the answer to a question, which fits a schema
+    image   the answer to a message with an image
+    error   the status of the error for an unknown model
 """
 
 import json
@@ -33,13 +35,25 @@ SCHEMA = {
 FUNCTION = {"name": TOOL["name"], "description": TOOL["description"], "parameters": TOOL["schema"]}
 RESPONSE_FORMAT = {"type": "json_schema", "json_schema": {"name": "place", "schema": SCHEMA, "strict": True}}
 TOKENS_MAX = 200
+UNKNOWN = "no-such-model"
+LOOK = "What is this?"
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
+IMAGE_URL = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
 
 type Given = Mapping[str, Any]
 type Scenarios = Mapping[str, Callable[[], Any]]
 
 
-def user(text: str) -> Any:
-    return {"role": "user", "content": text}
+def user(content: str | list[Any]) -> Any:
+    return {"role": "user", "content": content}
+
+
+def status_of(call: Callable[[], Any]) -> Any:
+    """Return the status of the error that a call raises."""
+    try:
+        return call()
+    except Exception as error:  # noqa: BLE001 - the test shows it
+        return {"status": error.status_code} if hasattr(error, "status_code") else {"error": repr(error)}
 
 
 def of_chat(create: Callable[..., Any]) -> Scenarios:
@@ -67,7 +81,14 @@ def of_chat(create: Callable[..., Any]) -> Scenarios:
         answer = create(messages=[user(PLACE)], response_format=RESPONSE_FORMAT)
         return json.loads(answer.choices[0].message.content)
 
-    return {"text": text, "stream": stream, "tool": tool, "output": output}
+    def image() -> Any:
+        content = [{"type": "text", "text": LOOK}, IMAGE_URL]
+        return create(messages=[user(content)]).choices[0].message.content
+
+    def error() -> Any:
+        return status_of(lambda: create(messages=[user(HELLO)], model=UNKNOWN))
+
+    return {"text": text, "stream": stream, "tool": tool, "output": output, "image": image, "error": error}
 
 
 def openai(given: Given) -> Scenarios:
@@ -75,15 +96,21 @@ def openai(given: Given) -> Scenarios:
     from openai import OpenAI
 
     client = OpenAI(base_url=f"{given['base_url']}/v1", api_key=given["api_key"], max_retries=0)
-    return of_chat(lambda **fields: client.chat.completions.create(model=given["model"], **given["options"], **fields))
+    always = {"model": given["model"], **given["options"]}
+    return of_chat(lambda **fields: client.chat.completions.create(**{**always, **fields}))
 
 
 def litellm(given: Given) -> Scenarios:
     """LiteLLM as a client of an OpenAI-compatible endpoint."""
     import litellm as sdk
 
-    target = {"model": f"openai/{given['model']}", "api_base": f"{given['base_url']}/v1", "api_key": given["api_key"]}
-    return of_chat(lambda **fields: sdk.completion(**target, **given["options"], **fields))
+    sdk.suppress_debug_info = True  # it is printed to the standard output
+    target = {"api_base": f"{given['base_url']}/v1", "api_key": given["api_key"], **given["options"]}
+
+    def create(model: str = given["model"], **fields: Any) -> Any:
+        return sdk.completion(model=f"openai/{model}", **target, **fields)
+
+    return of_chat(create)
 
 
 def anthropic(given: Given) -> Scenarios:
@@ -94,7 +121,7 @@ def anthropic(given: Given) -> Scenarios:
     always = {"model": given["model"], "max_tokens": TOKENS_MAX, **given["options"]}
 
     def create(**fields: Any) -> Any:
-        return client.messages.create(**always, **fields)
+        return client.messages.create(**{**always, **fields})
 
     def text_of(message: Any) -> str:
         return "".join(block.text for block in message.content if block.type == "text")
@@ -117,11 +144,22 @@ def anthropic(given: Given) -> Scenarios:
         form = {"type": "json_schema", "schema": SCHEMA}
         return json.loads(text_of(create(messages=[user(PLACE)], output_config={"format": form})))
 
-    return {"text": lambda: text_of(create(messages=[user(HELLO)])), "stream": stream, "tool": tool, "output": output}
+    def image() -> Any:
+        source = {"type": "base64", "media_type": "image/png", "data": PNG}
+        content = [{"type": "text", "text": LOOK}, {"type": "image", "source": source}]
+        return text_of(create(messages=[user(content)]))
+
+    def error() -> Any:
+        return status_of(lambda: create(messages=[user(HELLO)], model=UNKNOWN))
+
+    def text() -> Any:
+        return text_of(create(messages=[user(HELLO)]))
+
+    return {"text": text, "stream": stream, "tool": tool, "output": output, "image": image, "error": error}
 
 
-def of_langchain(model: Any) -> Scenarios:
-    """Return the scenarios of a LangChain chat model."""
+def of_langchain(model: Any, unknown: Any) -> Scenarios:
+    """Return the scenarios of a LangChain chat model. `unknown` is one with an unknown model id."""
     from langchain_core.messages import HumanMessage, ToolMessage
 
     def stream() -> Any:
@@ -142,24 +180,34 @@ def of_langchain(model: Any) -> Scenarios:
     def output() -> Any:
         return model.with_structured_output(SCHEMA, method="json_schema").invoke(PLACE)
 
-    return {"text": lambda: model.invoke(HELLO).text, "stream": stream, "tool": tool, "output": output}
+    def image() -> Any:
+        return model.invoke([HumanMessage([{"type": "text", "text": LOOK}, IMAGE_URL])]).text
+
+    def error() -> Any:
+        return status_of(lambda: unknown.invoke(HELLO))
+
+    def text() -> Any:
+        return model.invoke(HELLO).text
+
+    return {"text": text, "stream": stream, "tool": tool, "output": output, "image": image, "error": error}
 
 
 def langchain_openai(given: Given) -> Scenarios:
     """LangChain's OpenAI integration."""
     from langchain_openai import ChatOpenAI
 
-    target = {"base_url": f"{given['base_url']}/v1", "api_key": given["api_key"], "model": given["model"]}
+    target = {"base_url": f"{given['base_url']}/v1", "api_key": given["api_key"], **given["options"]}
     always = {"stream_usage": True, "max_retries": 0, "use_responses_api": False}  # by default, tools of GPT need it
-    return of_langchain(ChatOpenAI(**target, **always, **given["options"]))
+    return of_langchain(*(ChatOpenAI(model=model, **target, **always) for model in (given["model"], UNKNOWN)))
 
 
 def langchain_anthropic(given: Given) -> Scenarios:
     """LangChain's Anthropic integration."""
     from langchain_anthropic import ChatAnthropic
 
-    target = {"base_url": given["base_url"], "api_key": given["api_key"], "model": given["model"]}
-    return of_langchain(ChatAnthropic(**target, **given["options"], max_tokens=TOKENS_MAX, max_retries=0))
+    target = {"base_url": given["base_url"], "api_key": given["api_key"], **given["options"]}
+    always = {"max_tokens": TOKENS_MAX, "max_retries": 0}
+    return of_langchain(*(ChatAnthropic(model=model, **target, **always) for model in (given["model"], UNKNOWN)))
 
 
 CLIENTS = {

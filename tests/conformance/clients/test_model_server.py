@@ -29,10 +29,12 @@ def test_every_scenario_of_an_sdk(client: str, server: ModelServer, run_client: 
     endpoint = {"base_url": server.url, "api_key": "any", "model": model, "options": OPTIONS.get(client, {})}
     found = run_client(client, endpoint)
     stream = found.pop("stream")
+    assert "1 image" in found.pop("image")
     assert found == {
         "text": "Hello.",
         "tool": {"name": "calculator", "args": {"expression": "12*7"}, "text": "12*7 = 84"},
         "output": {"city": "example"},
+        "error": {"status": 404},
     }
     assert stream.pop("parts", 0) >= 1, stream
     assert stream == {"text": "Hello.", "tokens": 2}

@@ -51,7 +51,7 @@ def test_the_bytes_of_an_answer(api_env: ApiEnv) -> None:
     assert response.headers["request-id"] == response.headers["x-request-id"]
     assert response.text == (
         f'{{"id":"msg_{run}","type":"message","role":"assistant","model":"{MODEL}",'
-        '"content":[{"type":"text","text":"Hello there.","citations":null}],"stop_reason":"end_turn",'
+        '"content":[{"type":"text","text":"Hello there."}],"stop_reason":"end_turn",'
         '"stop_sequence":null,"usage":{"input_tokens":32,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,'
         '"output_tokens":3,"service_tier":"standard"}}'
     )
