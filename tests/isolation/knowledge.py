@@ -170,6 +170,7 @@ PUBLIC = {
 
 QUERIES: dict[str, dict[str, str]] = {
     "GET /v1/usage": {"group_by": "day"},
+    "GET /v1/runs": {"limit": "100"},  # tests of other routes start many runs
 }
 # A `message_id` is found only in its session.
 # In these routes, `client_id` is the id of our client at an identity provider, not of a resource.

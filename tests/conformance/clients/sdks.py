@@ -38,6 +38,7 @@ TOKENS_MAX = 200
 UNKNOWN = "no-such-model"
 LOOK = "What is this?"
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
+IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}
 IMAGE_URL = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
 
 type Given = Mapping[str, Any]
@@ -145,17 +146,13 @@ def anthropic(given: Given) -> Scenarios:
         return json.loads(text_of(create(messages=[user(PLACE)], output_config={"format": form})))
 
     def image() -> Any:
-        source = {"type": "base64", "media_type": "image/png", "data": PNG}
-        content = [{"type": "text", "text": LOOK}, {"type": "image", "source": source}]
-        return text_of(create(messages=[user(content)]))
+        return text_of(create(messages=[user([{"type": "text", "text": LOOK}, IMAGE])]))
 
     def error() -> Any:
         return status_of(lambda: create(messages=[user(HELLO)], model=UNKNOWN))
 
-    def text() -> Any:
-        return text_of(create(messages=[user(HELLO)]))
-
-    return {"text": text, "stream": stream, "tool": tool, "output": output, "image": image, "error": error}
+    scenarios = {"stream": stream, "tool": tool, "output": output, "image": image, "error": error}
+    return {"text": lambda: text_of(create(messages=[user(HELLO)])), **scenarios}
 
 
 def of_langchain(model: Any, unknown: Any) -> Scenarios:

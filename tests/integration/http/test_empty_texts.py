@@ -88,9 +88,9 @@ def test_a_request_may_say_null_or_nothing(clients: dict[str, TestClient], path:
 
 
 def optional_texts(path: str) -> set[str]:
-    """Return the names of the text fields of a POST body that may be null in the schema."""
+    """Return the names of the text fields of a POST body, not of objects in it, that may be null in the schema."""
     return {
-        found.name.rpartition(".")[2]
+        found.name.removeprefix(f"{field.name}.")
         for field in request_fields() if field.name == f"POST {path} body"
         for found, above in nodes(field)
         if found.schema["type"] == "str" and any(schema["type"] == "nullable" for schema in above)
