@@ -23,6 +23,7 @@ from functions.chat.vendor_fields import (
     MESSAGES_MAX,
     TOOLS_MAX,
     JsonSchema,
+    ObjectSchema,
     ShortText,
     Tokens,
     ToolName,
@@ -42,7 +43,7 @@ class FunctionDefinition(StrictModel):
     """Name, 1 to 64 letters, digits, `_` or `-`."""
     description: ShortText = ""
     """What the function does and when to call it."""
-    parameters: JsonSchema | None = None
+    parameters: ObjectSchema | None = None
     """JSON Schema of the arguments, an object. Default: no arguments."""
     strict: bool | None = None
     """Accepted, without effect: arguments are sent to you as the model wrote them."""
@@ -223,7 +224,7 @@ class CompletionBody(StrictModel):
                 yield name, value
         if self.stop:
             yield "stop_sequences", tuple(self.stop)
-        if self.tool_choice is not None and self.tools:
+        if self.tool_choice is not None:
             choice = self.tool_choice
             yield "tool_choice", choice.type if isinstance(choice, PlainChoice) else NamedTool(choice.function.name)
         match self.response_format:

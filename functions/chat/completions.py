@@ -29,7 +29,7 @@ from functions.chat.caller_turns import (
     stream_failure,
 )
 from functions.chat.chat import Attempt, answer_turn, limit_headers
-from functions.chat.completion_models import CALL_PREFIX, CompletionBody
+from functions.chat.completion_models import CompletionBody
 from functions.chat.completion_parts import CompletionCall, FunctionCall
 from functions.chat.sse import KEEP_ALIVE
 from functions.chat.vendor_errors import openai_error
@@ -153,7 +153,7 @@ async def create_completion(
             asked, tenant, runtime, attempt, lambda run: ChunkEncoder(run, request_id, with_usage), _headers
         )
     run, headers = await run_in_threadpool(answer_turn, asked, tenant, runtime, attempt, _headers)
-    answer = render_completion(require_answer(run))
+    answer = render_completion(require_answer(run, headers))
     response.headers.update(headers)
     return answer
 
@@ -176,7 +176,7 @@ def render_completion(run: Run) -> Completion:
         _render_call(block)
         for message in messages
         for block in message.content
-        if isinstance(block, ToolUse) and is_call_of(run.id, block.id, CALL_PREFIX)
+        if isinstance(block, ToolUse) and is_call_of(run.id, block.id)
     ]
     text = answer_text(messages)
     message = CompletionAnswerMessage(content=text or (None if calls else ""), tool_calls=calls or None)
@@ -233,7 +233,7 @@ class ChunkEncoder:
         match event.type:
             case "text":
                 return self._delta({"content": data["content"]})
-            case "tool_call" if is_call_of(self.run.id, data["tool_call_id"], CALL_PREFIX):
+            case "tool_call" if is_call_of(self.run.id, data["tool_call_id"]):
                 return self._call(data)
             case "usage":
                 self._usage = _usage(data)

@@ -36,6 +36,7 @@ from functions.chat.vendor_fields import (
     CallId,
     JsonSchema,
     LongText,
+    ObjectSchema,
     ShortText,
     Tokens,
     ToolName,
@@ -162,7 +163,7 @@ class CustomTool(_Cached):
     """Name, 1 to 64 letters, digits, `_` or `-`."""
     description: ShortText = ""
     """What the tool does and when to call it."""
-    input_schema: JsonSchema
+    input_schema: ObjectSchema
     """JSON Schema of the arguments, an object."""
     strict: bool | None = None
     """Accepted, without effect: arguments are sent to you as the model wrote them."""
@@ -279,7 +280,7 @@ class CountBody(StrictModel):
 
     def _options(self) -> Iterator[tuple[str, Any]]:
         """Yield the fields of the model request that the body sets."""
-        match self.tool_choice if self.tools else None:
+        match self.tool_choice:
             case ToolNameChoice(name=name):
                 yield "tool_choice", NamedTool(name)
             case NoChoice():

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from atrium.agent.turn import Turn
 from atrium.context.caller import is_call_of
+from atrium.http.context import GatewayContext
 from atrium.http.dependencies import GatewayContextDep, RuntimeDep, TenantDep, require
 from atrium.http.guarding import is_admitted
 from atrium.http.idempotency import read_key_header
@@ -32,7 +33,7 @@ from functions.chat.caller_turns import (
     stream_failure,
 )
 from functions.chat.chat import Attempt, answer_turn, limit_headers
-from functions.chat.message_models import CALL_PREFIX, CountBody, MessageBody
+from functions.chat.message_models import CountBody, MessageBody
 from functions.chat.vendor_errors import anthropic_error
 
 router = APIRouter(tags=["compatible"], dependencies=[require("chat")])
@@ -162,27 +163,44 @@ async def create_message(
     """
     asked, shows = body.to_domain(session_id), body.shows_thinking
     if body.stream:
-        request_id = gateway_context.request_id
-        return await stream_call(
-            asked, tenant, runtime, attempt, lambda run: MessageEncoder(run, request_id, shows), _headers
+        streamed = await stream_call(
+            asked,
+            tenant,
+            runtime,
+            attempt,
+            lambda run: MessageEncoder(run, gateway_context.request_id, shows),
+            _headers,
         )
+        streamed.headers.update(_request_id(gateway_context))
+        return streamed
     run, headers = await run_in_threadpool(answer_turn, asked, tenant, runtime, attempt, _headers)
-    answer = render_message(require_answer(run), shows_thinking=shows)
-    response.headers.update({**headers, "request-id": gateway_context.request_id})
+    answer = render_message(require_answer(run, headers), shows_thinking=shows)
+    response.headers.update({**headers, **_request_id(gateway_context)})
     return answer
 
 
 @router.post("/v1/messages/count_tokens", responses=problem_responses(400, 404, 502, 504))
 @takes_any_query
 def count_message_tokens(
-    body: CountBody, tenant: TenantDep, runtime: RuntimeDep, session_id: SessionHeader = None
+    body: CountBody,
+    response: Response,
+    tenant: TenantDep,
+    runtime: RuntimeDep,
+    gateway_context: GatewayContextDep,
+    session_id: SessionHeader = None,
 ) -> TokenCount:
     """Count the tokens of a prompt.
 
     Returns the size of the first prompt of the same call of `POST /v1/messages`, with the agent's prompt and tools. The
     provider counts it if it can. Otherwise the number is an upper bound that the platform computes. Nothing is charged.
     """
+    response.headers.update(_request_id(gateway_context))
     return TokenCount(input_tokens=turn_service(runtime, tenant).count_tokens(body.to_domain(session_id)))
+
+
+def _request_id(gateway_context: GatewayContext) -> dict[str, str]:
+    """Return the header in which Anthropic's SDKs read the id of a call."""
+    return {"request-id": gateway_context.request_id}
 
 
 def _headers(turn: Turn) -> dict[str, str]:
@@ -221,7 +239,7 @@ def _parts(run: Run, *, shows_thinking: bool) -> Iterator[AnswerPart]:
                 case Thinking(text, signature, redacted=False) if shows_thinking:
                     yield from _text_part(texts)
                     yield AnswerThinking(thinking=text, signature=signature)
-                case ToolUse(id=call) if is_call_of(run.id, call, CALL_PREFIX):
+                case ToolUse(id=call) if is_call_of(run.id, call):
                     yield from _text_part(texts)
                     yield AnswerToolUse(id=call, name=block.name, input=dict(block.input))
     yield from _text_part(texts)
@@ -276,7 +294,7 @@ class MessageEncoder:
                 return self._begin()
             case "text" | "thinking" as kind if kind == "text" or self.shows_thinking:
                 return self._piece(kind, data["content"])
-            case "tool_call" if is_call_of(self.run.id, data["tool_call_id"], CALL_PREFIX):
+            case "tool_call" if is_call_of(self.run.id, data["tool_call_id"]):
                 return self._call(data)
             case "usage":
                 self._usage = _usage(data)

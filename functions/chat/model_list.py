@@ -21,7 +21,6 @@ from fastapi import APIRouter, Header, Query
 from pydantic import BeforeValidator
 
 router = APIRouter(tags=["models"])
-_CURSOR = "Only in Anthropic's format: return models {} this one"
 
 
 class RatesAnswer(StrictModel):
@@ -145,7 +144,12 @@ def list_models(
     """
     found = _find(tenant, runtime)
     if anthropic_version is None:
+        given = [name for name, value in (("after_id", after_id), ("before_id", before_id)) if value is not None]
+        if given:
+            raise invalid_field(given[0], "is accepted only with the header `anthropic-version`", place="query")
         return ModelList(data=found)
+    if after_id is not None and before_id is not None:
+        raise invalid_field("before_id", "must not be sent together with `after_id`", place="query")
     newest = sorted(found, key=lambda model: -model.created)
     return _page(newest, limit, after_id, before_id)
 
@@ -156,8 +160,8 @@ def _page(models: Sequence[ModelAnswer], limit: int, after_id: str | None, befor
         if given is not None and given not in ids:
             raise invalid_field(name, "must be the id of a model of this list", place="query")
     rest = models[ids.index(after_id) + 1 :] if after_id else models
-    rest = rest[: ids.index(before_id)] if before_id and not after_id else rest
-    page = rest[-limit:] if before_id and not after_id else rest[:limit]
+    rest = rest[: ids.index(before_id)] if before_id else rest
+    page = rest[-limit:] if before_id else rest[:limit]
     shown = [
         VendorModel(id=each.id, display_name=each.display_name, created_at=format_time(moment(each.created)))
         for each in page

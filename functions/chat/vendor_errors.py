@@ -17,6 +17,17 @@ _ANTHROPIC_TYPES = {
     429: "rate_limit_error", 503: "overloaded_error", 504: "timeout_error",
 }  # fmt: skip
 _FIRST_SERVER_ERROR = 500
+_WAIT_SECONDS_MAX = 62
+"""The longest wait after which the SDKs repeat a call: that for a limit per minute."""
+# The names of fields of a model request.
+_OPENAI_FIELDS = {
+    "message": "messages", "stop_sequences": "stop", "output_format": "response_format", "effort": "reasoning_effort",
+    "thinking": "reasoning_effort",
+}  # fmt: skip
+_ANTHROPIC_FIELDS = {
+    "message": "messages", "output_format": "output_config.format", "effort": "output_config.effort",
+    "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
+}  # fmt: skip
 _TAGS = frozenset({
     "system", "developer", "user", "assistant", "tool", "text", "image_url", "image", "tool_use", "tool_result",
     "thinking", "redacted_thinking",
@@ -75,38 +86,54 @@ class AnthropicError(StrictModel):
 
 def openai_error(error: AtriumError, request_id: str) -> VendorError:
     """Return an error in OpenAI's format. The `code` of an error that OpenAI does not know is the platform's code."""
-    status, param, text = _described(error)
+    status, param, text = _described(error, _OPENAI_FIELDS)
     body = {
         "message": text,
         "type": _openai_type(error, status),
         "param": param,
-        "code": _openai_code(error, param),
+        "code": _openai_code(error, status),
         "request_id": request_id,
     }
-    return VendorError(status, {"error": body}, _retry_header(error))
+    return VendorError(
+        status, {"error": body}, {**_retry_header(error), **_limit_headers(error, "x-ratelimit-{1}-{0}")}
+    )
 
 
 def anthropic_error(error: AtriumError, request_id: str) -> VendorError:
     """Return an error in Anthropic's format, with the platform's code."""
-    status, _, text = _described(error)
+    status, _, text = _described(error, _ANTHROPIC_FIELDS)
     known = _ANTHROPIC_TYPES.get(status)
     kind = known or ("api_error" if status >= _FIRST_SERVER_ERROR else "invalid_request_error")
     code = _own_code(error) if isinstance(error, ValidationFailed) else error.code.lower()
     body = {"type": "error", "error": {"type": kind, "message": text, "code": code}, "request_id": request_id}
-    return VendorError(status, body, _retry_header(error))
+    limits = _limit_headers(error, "anthropic-ratelimit-{0}-{1}")
+    return VendorError(status, body, {"request-id": request_id, **_retry_header(error), **limits})
 
 
 def _retry_header(error: AtriumError) -> dict[str, str]:
-    return {"x-should-retry": "true" if error.retryable else "false"}
+    """Return the header that tells the SDKs whether to repeat the call. They wait for the whole `Retry-After`."""
+    waits = error.retry_after_seconds or 0
+    return {"x-should-retry": "true" if error.retryable and waits <= _WAIT_SECONDS_MAX else "false"}
 
 
-def _described(error: AtriumError) -> tuple[int, str | None, str]:
-    """Return the status, the first invalid field and the text of an error."""
+def _limit_headers(error: AtriumError, name: str) -> dict[str, str]:
+    """Return the vendor's headers of the limit that rejected a call, if the vendor knows this limit."""
+    shown = VENDOR_LIMITS.get(str(error.extensions.get("limit")))
+    maximum = error.extensions.get("max")
+    if shown is None or not isinstance(maximum, int):
+        return {}
+    return {name.format(shown, "limit"): str(maximum), name.format(shown, "remaining"): "0"}
+
+
+def _described(error: AtriumError, fields: Mapping[str, str]) -> tuple[int, str | None, str]:
+    """Return the status, the first invalid field and the text of an error. `fields` are the vendor's names."""
     if not isinstance(error, ValidationFailed):
         return error.status, None, error.detail
     first = _first_fault(error)
-    param = _path(first.get("loc", ())[1:]) or None
-    return 404 if param == "model" else 400, param, f"{param} {first['msg']}." if param else error.detail
+    head, *rest = first.get("loc", ())[1:] or ("",)
+    param = _path((fields.get(head, head), *rest)) or None
+    is_unknown = param == "model" and first["type"] == "value_error"  # not an error of the schema
+    return 404 if is_unknown else 400, param, f"{param}: {first['msg']}." if param else error.detail
 
 
 def _first_fault(error: ValidationFailed) -> Mapping[str, Any]:
@@ -136,9 +163,9 @@ def _openai_type(error: AtriumError, status: int) -> str:
     return _OPENAI_TYPES.get(status, "server_error" if status >= _FIRST_SERVER_ERROR else "invalid_request_error")
 
 
-def _openai_code(error: AtriumError, param: str | None) -> str | None:
+def _openai_code(error: AtriumError, status: int) -> str | None:
     if isinstance(error, ValidationFailed):
-        return "model_not_found" if param == "model" else _own_code(error)
+        return "model_not_found" if status == 404 else _own_code(error)
     return {
         "QUOTA_EXCEEDED": "insufficient_quota",
         "RATE_LIMITED": "rate_limit_exceeded",

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from atrium.http.models import FreeJson, check_free_json
 from atrium.kernel.errors import named_pattern
-from atrium.llm.normalise import NAME_PATTERN, NAME_RULE
+from atrium.llm.normalise import DEPTH_MAX, NAME_PATTERN, NAME_RULE
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue
 
 TEXT_MAX = 1_000_000
@@ -20,10 +20,22 @@ ToolName = Annotated[str, Field(pattern=named_pattern(f"^{NAME_PATTERN}$", NAME_
 CallId = Annotated[
     str, Field(pattern=named_pattern("^[a-zA-Z0-9_-]{1,128}$", "must have 1 to 128 letters, digits, `_` or `-`"))
 ]
-Arguments = Annotated[dict[str, JsonValue], AfterValidator(partial(check_free_json, bytes_max=TEXT_MAX))]
+Arguments = Annotated[
+    dict[str, JsonValue], AfterValidator(partial(check_free_json, bytes_max=TEXT_MAX, depth_max=DEPTH_MAX))
+]
 """The arguments of a tool call."""
 JsonSchema = FreeJson
 """A JSON Schema, at most 32,000 bytes."""
+
+
+def _check_object(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    if schema.get("type", "object") != "object":
+        raise ValueError("must be the JSON Schema of an object")
+    return {"type": "object", **schema}
+
+
+ObjectSchema = Annotated[FreeJson, AfterValidator(_check_object)]
+"""The JSON Schema of the arguments of a tool."""
 Tokens = Annotated[int, Field(ge=1, le=10_000_000)]
 
 

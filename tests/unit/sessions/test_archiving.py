@@ -407,3 +407,12 @@ def kill_after(name: str) -> Callable[[str, dict[str, Any], Send], Any]:
         return answer
 
     return intercept
+
+
+def test_a_missing_segment_of_a_living_session_is_not_taken_for_a_deletion(tenant_env: TenantEnv) -> None:
+    session_id = fill(tenant_env)
+    archive(tenant_env)
+    for name in tenant_env.blobs():
+        tenant_env.bucket.client.delete_object(Bucket=tenant_env.bucket.name, Key=name)
+    with pytest.raises(SegmentDamaged):
+        seen(tenant_env, session_id)

@@ -195,6 +195,7 @@ class TurnContextReader:
         maximum, texts = PLANS[self.context.plan].message_characters, texts_of(request.message)
         if sum(map(len, texts)) > maximum:
             raise invalid_field("message", f"must have at most {maximum} characters on the plan {self.context.plan}")
+        texts += request.caller.other_texts(request.message) if request.caller else []
         self.guard.require_harmless(texts, session_id=request.session_id or "", end_user=request.end_user)
 
     def _session(self, item: Mapping[str, Any] | None) -> Session | None:
@@ -214,11 +215,12 @@ class TurnContextReader:
         """Return the model that the routing rules choose, its fallbacks and the reason. A rejection is audited."""
         if request.provider not in (None, AUTO_MODEL):
             raise ProviderUnsupported("The routing rules choose the provider of the model `auto`. Omit `provider`.")
+        caller = request.caller
         try:
             route = self.router().route(
                 self.agents.table,
                 version,
-                text="\n".join(texts_of(request.message)),
+                text=caller.routed_text(request.message) if caller else "\n".join(texts_of(request.message)),
                 plan=self.context.plan,
                 session_id=request.session_id,
                 own_keys=key_use.own,
@@ -317,7 +319,10 @@ def _count_prompt_tokens(agent: AgentConfig, request: TurnRequest, runs: RecentR
     """Return the estimated tokens of the system prompt, the earlier messages and the message, without the tools."""
     limits = Conversation(messages_max=agent.max_history_messages, tokens_max=agent.max_history_tokens)
     messages = open_conversation(runs, limits).messages((ModelMessage("user", request.message),), ())
-    return estimate_prompt_tokens(ModelRequest(AUTO_MODEL, agent.system_prompt, messages, max_tokens=1))
+    whole = ModelRequest(AUTO_MODEL, agent.system_prompt, messages, max_tokens=1)
+    if caller := request.caller:
+        whole = caller.apply(replace(whole, messages=(*caller.dialog, *messages)), is_first=True)
+    return estimate_prompt_tokens(whole)
 
 
 def _amount(request: TurnRequest) -> Decimal | None:

@@ -151,7 +151,7 @@ class AgentLoop:
         caller, numbers = self.loop_input.caller, count(len(taken))
 
         def new_id(call: llm.ToolUse) -> str:
-            if caller is not None and self._is_callers(call):
+            if caller is not None and self._is_callers(call) and not call.problem:
                 return call_id(caller.call_prefix, self.loop_input.context.run_id, next(numbers))
             return clean_id(call.id, taken)
 

@@ -55,11 +55,12 @@ class TurnPlan:
 
     def loop_input(self, run: Run, runs: RecentRuns, context: ToolContext) -> LoopInput:
         """Return the input of the loop. `runs` are the session's earlier runs."""
+        asked = self.caller.bound(self.agent.id, self.agent.max_tokens) if self.caller else self.agent.max_tokens
         loop_input = LoopInput(
             model=self.model.id,
             system=self.agent.system_prompt,
             history=(*(self.caller.dialog if self.caller else ()), *as_model_messages((run.question,))),
-            max_tokens=min(self._max_tokens, self.model.output_tokens_max),
+            max_tokens=min(asked, self.model.output_tokens_max),
             temperature=float(self.agent.temperature) if self.agent.temperature is not None else None,
             tools=self.tools,
             context=context,
@@ -73,10 +74,6 @@ class TurnPlan:
             reminders=None if self.caller else Reminders(self.budget, frozenset(self.agent.injections)),
         )
         return replace(loop_input, conversation=open_conversation(runs, self._limits(build_request(loop_input))))
-
-    @property
-    def _max_tokens(self) -> int:
-        return self.caller.max_tokens if self.caller and self.caller.max_tokens else self.agent.max_tokens
 
     def _limits(self, alone: ModelRequest) -> Conversation:
         """Return the limits of the earlier messages. `alone` is a request without such messages."""
@@ -180,7 +177,7 @@ class TurnStarter:
         caller = request.caller
         if caller is not None:
             find = partial(self.runs.find_all, owner=self.context.owner)
-            caller = caller.completed(tools.names, read.model.id, find)
+            caller = caller.completed(request.message, tools.names, read.model.id, find)
         provider = self.provider_for(read)
         budget = self._budget(request, read.agent)
         return TurnPlan(

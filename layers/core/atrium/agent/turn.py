@@ -208,6 +208,7 @@ class TurnService:
             "source_ip": caller.caller.source_ip,
             "limits": asdict(request.limits),
             "system": digest_system(started.loop_input.system),
+            "is_resumable": request.caller is None,  # the options of a caller are not stored
         }
         steps = StepLog(self.starter.runs, started.run.id, self.starter.clock, origin)
         return self.open(started, steps, deadline=began + started.plan.budget.max_seconds)
@@ -226,8 +227,7 @@ class TurnService:
         deadline = max(deadline, time.monotonic() + 1)
         clock, allowance = starter.clock, started.allowance
         log = EventLog(starter.runs, clock, run.id, clock())
-        # A turn with a caller's options is not resumed, because the options are not stored.
-        record = (lambda _step: None) if started.loop_input.caller else partial(_record, steps)
+        record = partial(_record, steps)
         loop = AgentLoop(
             started.loop_input, allowance, started.plan.provider, signal, clock, deadline, record, resumption
         )

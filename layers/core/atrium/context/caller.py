@@ -12,11 +12,22 @@ from typing import Any, Self
 
 from atrium.kernel.errors import invalid_field
 from atrium.kernel.ids import ULID_PATTERN, RunId, own_ulid, stateless_run_id
-from atrium.llm.content import has_images
-from atrium.llm.model import Image, ModelMessage, ModelRequest, Text, Thinking, ToolSchema, ToolUse
+from atrium.llm.content import has_images, result_texts
+from atrium.llm.model import (
+    Block,
+    Image,
+    ModelMessage,
+    ModelRequest,
+    Text,
+    Thinking,
+    ToolResult,
+    ToolSchema,
+    ToolUse,
+    texts_of,
+)
 from atrium.runs.model import Run
 
-RESTORED_MAX = 50
+RESTORED_MAX = 20
 """Maximum number of earlier runs of one turn whose messages are restored: the newest."""
 _CALL_ID = re.compile(rf"[a-z]+_({ULID_PATTERN})_[0-9]+")
 
@@ -43,25 +54,44 @@ class CallerOptions:
     def tool_names(self) -> frozenset[str]:
         return frozenset(tool.name for tool in self.tools)
 
-    def completed(self, taken: Collection[str], model: str, find: FindRuns) -> Self:
+    def other_texts(self, question: Sequence[Block]) -> list[str]:
+        """Return the texts from outside besides those that the user wrote in the question: the dialog and results."""
+        asked = (message.content for message in self.dialog if message.role == "user")
+        return [*(text for content in asked for text in texts_of(content)), *result_texts(question)]
+
+    def routed_text(self, question: Sequence[Block]) -> str:
+        """Return the text by which the turn is routed. Tool results alone continue the last message of the user."""
+        asked = (texts_of(each.content) for each in reversed(self.dialog) if each.role == "user")
+        return "\n".join(texts_of(question) or next((texts for texts in asked if texts), []))
+
+    def completed(self, question: Sequence[Block], taken: Collection[str], model: str, find: FindRuns) -> Self:
         """Return the options with a complete dialog (`restore`). `taken` are the names of the agent's tools.
 
-        Raises `ValidationFailed` if a tool has such a name.
+        A question without tool results begins a new turn, so nothing is restored. Raises `ValidationFailed` if
+        a tool has a name of the agent's tools.
         """
         for at, tool in enumerate(self.tools):
             if tool.name in taken:
                 raise invalid_field(
                     f"tools[{at}]", f"must not have the name {tool.name}, which a tool of the agent has"
                 )
+        if not any(isinstance(block, ToolResult) for block in question):
+            return self
         return replace(self, dialog=restore(self.dialog, find, model))
 
     def apply(self, request: ModelRequest, *, is_first: bool) -> ModelRequest:
         """Return a request of the turn with these options. Only the first one can require a tool call."""
         options = dict(self.options)
-        if not is_first:
+        if not is_first and options.get("tool_choice") != "none":
             options.pop("tool_choice", None)
         system = "\n\n".join(text for text in (request.system, self.system) if text)
         return replace(request, system=system, tools=(*request.tools, *self.tools), **options)
+
+    def bound(self, agent_id: str, agent_max: int) -> int:
+        """Return the maximum output tokens of a model call. It cannot exceed an agent's, if there is an agent."""
+        if self.max_tokens is None:
+            return agent_max
+        return min(self.max_tokens, agent_max) if agent_id else self.max_tokens
 
     def has_images(self) -> bool:
         return any(has_images(message.content) for message in self.dialog)
@@ -72,16 +102,17 @@ def call_id(prefix: str, run_id: RunId, number: int) -> str:
     return f"{prefix}_{own_ulid(run_id)}_{number}"
 
 
-def is_call_of(run_id: RunId, tool_call_id: str, prefix: str) -> bool:
+def is_call_of(run_id: RunId, tool_call_id: str) -> bool:
     """Return whether a tool call of a run is a call of a tool of its caller."""
-    return tool_call_id.startswith(f"{prefix}_{own_ulid(run_id)}_")
+    found = _CALL_ID.fullmatch(tool_call_id)
+    return found is not None and found.group(1) == own_ulid(run_id)
 
 
 def restore(dialog: Sequence[ModelMessage], find: FindRuns, model: str) -> tuple[ModelMessage, ...]:
     """Return a dialog in which the answers of the current turn are complete.
 
-    An answer with a call of an earlier run is replaced by all messages of that run, if the run has this call. Thinking
-    of another model than `model` is omitted. `find` returns the runs that exist and belong to the caller.
+    An answer with the calls that an earlier run returned is replaced by all messages of that run. Thinking of another
+    model than `model` is omitted. `find` returns the runs that exist and belong to the caller.
     """
     begun = _turn_start(dialog)
     asked = {at: found for at in range(begun, len(dialog)) if (found := _run_of(dialog[at])) is not None}
@@ -91,9 +122,8 @@ def restore(dialog: Sequence[ModelMessage], find: FindRuns, model: str) -> tuple
     for at, message in enumerate(dialog):
         run = runs.get(asked[at]) if at in asked else None
         own = _answers(run, model) if run is not None else ()
-        restored.extend(
-            own if own and _calls(message) <= {call for each in own for call in _calls(each)} else [message]
-        )
+        returned = {call for each in own for call in _calls(each) if run is not None and is_call_of(run.id, call)}
+        restored.extend(own if own and _calls(message) == returned else [message])
     return tuple(restored)
 
 

@@ -55,6 +55,8 @@ async def read_call_key(request: Request) -> CallKey | None:
     if key is None:
         return None
     content = str(request.query_params).encode() + b"\0" + _canonical(await request.body())
+    if session := request.headers.get("x-session-id"):
+        content += b"\0" + session.encode()
     runtime: Runtime = request.app.state.runtime()
     return CallKey(
         principal_id=_principal_id(request),

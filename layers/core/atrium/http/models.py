@@ -69,10 +69,10 @@ def _read_money(value: object) -> object:
     return Decimal(value)
 
 
-def check_free_json[Value](value: Value, bytes_max: int = _JSON_BYTES_MAX) -> Value:
+def check_free_json[Value](value: Value, bytes_max: int = _JSON_BYTES_MAX, depth_max: int = _DEPTH_MAX) -> Value:
     """Return a JSON value. Raise `ValueError` if it is too large or nested too deeply."""
-    if _depth(value) > _DEPTH_MAX:
-        raise ValueError(f"must not be nested deeper than {_DEPTH_MAX} levels")
+    if _depth(value) > depth_max:
+        raise ValueError(f"must not be nested deeper than {depth_max} levels")
     if len(json.dumps(value, ensure_ascii=False).encode()) > bytes_max:
         raise ValueError(f"must not be larger than {bytes_max} bytes")
     return value

@@ -92,6 +92,11 @@ def has_images(blocks: Iterable[Block]) -> bool:
     return any(isinstance(each, Image) for part in parts if not isinstance(part, str) for each in part)
 
 
+def result_texts(blocks: Iterable[Block]) -> list[str]:
+    """Return the texts of the tool results of a message."""
+    return [text_of(block.content) for block in blocks if isinstance(block, ToolResult)]
+
+
 def omit_images[Part: Block](blocks: Iterable[Part], text: str) -> tuple[Part | Text, ...]:
     """Return blocks with a text instead of each image, also in tool results."""
     kept: list[Part | Text] = []

@@ -76,5 +76,5 @@ def local_date(now: datetime, zone: str) -> str:
     """Return the date in a time zone, such as `2026-11-29`. An unknown time zone is read as UTC."""
     try:
         return now.astimezone(ZoneInfo(zone)).date().isoformat()
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # `OSError` for a folder of zones or a long name
         return now.date().isoformat()

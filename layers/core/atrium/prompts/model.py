@@ -17,6 +17,8 @@ PROMPTS_MAX = 100
 VERSIONS_MAX = 1_000
 TEMPLATE_CHARACTERS_MAX = 32_000
 VARIABLES_MAX = 50
+VARIABLES_BYTES_MAX = 200_000
+"""Maximum size of the declarations of a version. With the template, they fit into an item."""
 STRING_CHARACTERS_MAX = 4_000
 ITEMS_MAX = 100
 ITEM_CHARACTERS_MAX = 500

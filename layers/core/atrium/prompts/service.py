@@ -11,6 +11,7 @@ from atrium.kernel.ids import PromptId, is_id, mint_prompt_id
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.llm.tokens import BYTES_PER_TOKEN
 from atrium.prompts.model import (
+    VARIABLES_BYTES_MAX,
     VERSIONS_MAX,
     Prompt,
     PromptFault,
@@ -20,7 +21,7 @@ from atrium.prompts.model import (
     check_declarations,
 )
 from atrium.prompts.shipped import SHIPPED
-from atrium.prompts.store import PromptStore
+from atrium.prompts.store import PromptStore, encode_variables
 from atrium.storage.writes import Put
 
 _SHIPPED_LISTED = "shipped"
@@ -101,7 +102,9 @@ class PromptService:
                     extensions={"limit": "versions", "used": VERSIONS_MAX, "max": VERSIONS_MAX, "resets_at": None},
                 )
         simple = {name: changes[name] for name in ("name", "description") if name in changes}
-        prompt = replace(before, **simple, newest=newest, revision=before.revision + 1, updated_at=now)
+        if (prompt := replace(before, **simple, newest=newest)) == before:
+            return before
+        prompt = replace(prompt, revision=before.revision + 1, updated_at=now)
         if prompt.name != before.name:
             self._require_unused(before)
         self.store.replace(prompt, self._record("change", prompt, fields=sorted(changes)), before=before)
@@ -153,6 +156,8 @@ def _checked(version: PromptVersion) -> PromptVersion:
         check_declarations(version.variables)
     except PromptFault as fault:
         raise invalid_field("variables", fault.message) from fault
+    if len(encode_variables(version).encode()) > VARIABLES_BYTES_MAX:
+        raise invalid_field("variables", f"must have at most {VARIABLES_BYTES_MAX:,} bytes together")
     try:
         compile_template(version.template, version.variables)
     except PromptFault as fault:

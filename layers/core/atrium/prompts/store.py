@@ -147,12 +147,16 @@ def _put_version(version: PromptVersion) -> Put:
     return Put(keys.prompt_version(version.prompt_id, version.version), _version_item(version), NEW)
 
 
+def encode_variables(version: PromptVersion) -> str:
+    return json.dumps([variable.definition() for variable in version.variables], ensure_ascii=False)
+
+
 def _version_item(version: PromptVersion) -> dict[str, Any]:
     return {
         "prompt_id": version.prompt_id,
         "version": version.version,
         "template": version.template,
-        "variables": json.dumps([variable.definition() for variable in version.variables]),
+        "variables": encode_variables(version),
         "version_created_at": format_time(version.created_at),
     }
 

@@ -81,16 +81,19 @@ def restore(table: TenantTable, blobs: TenantBlobs, item: Item, last: dict[str, 
     """Return an archived run's item with its payloads. `last` keeps the last segment, which the next run may need.
 
     The archiver may have merged the segment after the item was read. The item is then read again. Raises `BlobGone` if
-    the session is being deleted.
+    the session is being deleted, and `SegmentDamaged` if the segment of another session is missing.
     """
     reference: str = item[SEGMENT]
     if reference not in last:
         try:
             content = blobs.get(reference)
         except BlobGone:
-            current = table.get(Key(keys.session(_session_of(reference)).partition, item["sk"])) or item
+            session = keys.session(_session_of(reference))
+            current = table.get(Key(session.partition, item["sk"])) or item
             if current.get(SEGMENT, reference) == reference:
-                raise
+                if "deleted" in (table.get(session) or {"deleted": True}):
+                    raise
+                raise SegmentDamaged(reference) from None
             return restore(table, blobs, {**item, SEGMENT: current[SEGMENT]}, last)
         last.clear()
         last[reference] = decode_segment(reference, content)

@@ -43,7 +43,8 @@ class RunService:
         if session_id is not None:
             if not is_id(session_id, "ses"):
                 return Page([], None)
-            return self.runs.list_by_session(SessionId(session_id), page, newest_first=True)
+            found = SessionId(session_id)
+            return self.runs.list_by_session(found, page, newest_first=True, with_messages=False)
         if self.context.principal.sees_all:
             return self.runs.list_all(page)
         return self.runs.list_by_owner(self.context.owner, page)

@@ -9,6 +9,7 @@ always consistent with the item.
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from secrets import token_hex
 from typing import Any
 
@@ -84,7 +85,7 @@ class RunStore:
         return self._read(item) if item else None
 
     def find_all(self, run_ids: Collection[RunId], *, owner: str) -> dict[RunId, Run]:
-        """Return the runs of these ids that exist and belong to an owner. Costs one batch read."""
+        """Return the runs of these ids that exist and belong to an owner. Costs one batch read, and reads of blobs."""
         found = self.table.batch_get([keys.run(run_id) for run_id in run_ids]).values()
         runs = (self._read(dict(item)) for item in found if item["owner"] == owner)
         return {run.id: run for run in runs if run is not None}
@@ -239,8 +240,13 @@ class RunStore:
         """List the runs of the tenant, newest first."""
         return self._list(Query(keys.all_runs(), index="gsi2", newest_first=True), page)
 
-    def list_by_session(self, session_id: SessionId, page: PageRequest, *, newest_first: bool) -> Page[Run]:
-        """List the runs of a session. Strongly consistent."""
+    def list_by_session(
+        self, session_id: SessionId, page: PageRequest, *, newest_first: bool, with_messages: bool = True
+    ) -> Page[Run]:
+        """List the runs of a session. Strongly consistent.
+
+        Without `with_messages`, archived runs have no messages, so that no segment is read.
+        """
         query = Query(
             keys.session(session_id).partition,
             prefix="RUN#",
@@ -249,7 +255,8 @@ class RunStore:
             position=page.position,
         )
         archived: dict[str, Any] = {}
-        return self._readable(self.table.query(query), lambda item: self.restored(item, archived))
+        restore = partial(self.restored, archived=archived) if with_messages else _without_messages
+        return self._readable(self.table.query(query), restore)
 
     def _list(self, query: Query, page: PageRequest) -> Page[Run]:
         """List runs. An archived run is returned without its messages, so that the list reads no segments."""

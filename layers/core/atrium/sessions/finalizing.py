@@ -147,6 +147,8 @@ class RunFinalizer:
         if not run.lease_is_over(now) or now - run.lease_until > timedelta(seconds=RESUME_SECONDS):
             return False
         progress = StepLog(self.runs, run.id, self.clock).read()
+        if not progress.origin.get("is_resumable", True):
+            return False
         return progress.steps > 0 and progress.takeovers < TAKEOVERS_MAX and self.ledger.get(run.id) is None
 
     def release_stale(self, session_id: SessionId) -> bool:

@@ -74,6 +74,8 @@ class SessionFork:
         `SessionBusy` for a message of a running turn, and `Conflict` if the history is too large.
         """
         sessions, now = self.service.sessions, self.service.clock()
+        if message_id is None and source.turn_count > FORK_RUNS_MAX:
+            raise Conflict(_TOO_LARGE)
         if message_id is not None:
             for _ in self._pages(source.id, message_id, now):
                 pass  # the message must exist before anything is written

@@ -17,7 +17,7 @@ from atrium.egress.exchange import OutboundRequest, OutboundResponse
 from atrium.egress.failures import OutboundFailed, OutboundRefused
 from atrium.identity.social.descriptions import ProviderName
 from atrium.kernel.clock import Clock
-from atrium.kernel.ids import RunId, TenantId, session_of
+from atrium.kernel.ids import RunId, TenantId, is_stateless, session_of
 from atrium.policy.outbound import OutboundGuard
 from atrium.storage.blobs import TenantBlobs
 from atrium.storage.secret_encryption import SecretEncryption
@@ -100,8 +100,8 @@ class ToolContext:
 
     @property
     def session_id(self) -> str:
-        """Return the id of the run's session, or "" for a call outside of a run, which has no run id."""
-        return session_of(self.run_id) if self.run_id else ""
+        """Return the id of the run's session, or "" for a run without a session and for a call outside of a run."""
+        return session_of(self.run_id) if self.run_id and not is_stateless(self.run_id) else ""
 
     def require_services(self) -> ToolServices:
         """Return the services of the platform. Raise `ToolRefusal` in a program that runs an agent without them."""
