@@ -15,8 +15,8 @@ from pathlib import Path
 SERVICES = frozenset(
     {"apigatewaymanagementapi", "bedrock-runtime", "dynamodb", "events", "kms", "s3", "secretsmanager", "sqs", "sts"}
 )
-# Large generated packages of which only bytecode is included. Tracebacks show line numbers without the source lines.
-SOURCELESS = ("anthropic", "openai", "sqlglot")
+# Large packages of which only bytecode is included. Tracebacks show line numbers without the source lines.
+SOURCELESS = ("anthropic", "aws_lambda_powertools", "openai", "sqlglot")
 # Includes cffi's compiler, because extensions that use cffi need only its backend.
 USELESS = (
     "bin",

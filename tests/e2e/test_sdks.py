@@ -17,16 +17,18 @@ CALLS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def only_in_conformance(request: pytest.FixtureRequest) -> None:
+@pytest.fixture
+def run_sdk(request: pytest.FixtureRequest) -> RunClient:
     if not request.config.getoption("--stage-prefix"):
         pytest.skip("`make conformance` installs the SDKs")
+    run: RunClient = request.getfixturevalue("run_client")
+    return run
 
 
 @pytest.mark.parametrize(("client", "model"), CALLS)
-def test_every_scenario_of_an_sdk(client: str, model: str, pro: Tenant, run_client: RunClient) -> None:  # noqa: F811
+def test_every_scenario_of_an_sdk(client: str, model: str, pro: Tenant, run_sdk: RunClient) -> None:
     target = {"base_url": str(pro.http.base_url).rstrip("/"), "api_key": pro.api_key, "model": model}
-    found: dict[str, Any] = run_client(client, target)
+    found: dict[str, Any] = run_sdk(client, target)
     stream = found.pop("stream")
     assert "1 image" in found.pop("image", "")
     assert found == {
