@@ -274,6 +274,10 @@ _NO_USAGE = {"input_tokens": 0, "cache_creation_input_tokens": 0, "cache_read_in
 """The usage in `message_start`. The provider has not reported it, so `message_delta` has all counts."""
 
 
+_EMPTY = {"text": {"type": "text", "text": ""}, "thinking": {"type": "thinking", "thinking": "", "signature": ""}}
+"""The block with which `content_block_start` begins a text or thinking."""
+
+
 @dataclass(slots=True)
 class MessageEncoder:
     """Encodes the events of a run as Anthropic's events."""
@@ -315,12 +319,7 @@ class MessageEncoder:
             begun = self._close()
             self._open = kind
             self._index += 1
-            block = (
-                {"type": "text", "text": ""}
-                if kind == "text"
-                else {"type": "thinking", "thinking": "", "signature": ""}
-            )
-            begun += _event("content_block_start", {"index": self._index, "content_block": block})
+            begun += _event("content_block_start", {"index": self._index, "content_block": _EMPTY[kind]})
         return begun + self._delta({"type": f"{kind}_delta", kind: text})
 
     def _call(self, data: Mapping[str, Any]) -> bytes:

@@ -10,9 +10,8 @@ from atrium.http.idempotency import IdempotentRoute
 from atrium.http.models import ListOf, id_pattern
 from atrium.http.pages import list_scope, page_request, render_page
 from atrium.http.responses import problem_responses
-from atrium.identity.users.model import LANGUAGE_DEFAULT, TIME_ZONE_DEFAULT
 from atrium.kernel.ids import PromptId
-from atrium.prompts.instructions import local_date
+from atrium.prompts.instructions import Person, sample_values
 from atrium.prompts.model import PromptVersion, Values
 from atrium.prompts.service import PromptService
 from atrium.prompts.store import PromptStore
@@ -165,20 +164,14 @@ def get_prompt_version(
     return render_version(_service(runtime, tenant).get_version(prompt_id, int(version)))
 
 
+_OF_PERSON = ("time_zone", "language")
+
+
 def _built_in_values(runtime: Runtime, tenant: TenantContext, given: BuiltInValues) -> Values:
     """Return the built-in variables of a preview. Costs one read if the company is not given."""
     sent = given.model_dump(exclude_none=True)
     if "company" not in sent:
         item = runtime.tenant_table(tenant.tenant_id).get(keys.tenant()) or {}
         sent["company"] = item.get("display_name") or tenant.tenant_name
-    zone = sent.get("time_zone", TIME_ZONE_DEFAULT)
-    defaults = {
-        "agent": "assistant",
-        "capabilities": [],
-        "tools": [],
-        "user_name": tenant.principal.name,
-        "time_zone": zone,
-        "language": LANGUAGE_DEFAULT,
-        "date": local_date(runtime.clock(), zone),
-    }
-    return {**defaults, **sent}
+    person = Person({"name": tenant.principal.name, **{name: sent[name] for name in _OF_PERSON if name in sent}})
+    return {**sample_values("assistant", ()), **person.values(runtime.clock()), **sent}

@@ -21,7 +21,10 @@ STORES = ("-n", "2", "--dist", "loadfile", "-m", "table")
 # `tests/conformance` has the races of the archiver.
 OMITTED = [
     *(f"--ignore=tests/unit/tools/test_{name}.py" for name in ("hostile_urls", "http_calling", "http_definition")),
-    *(f"--ignore=tests/unit/sessions/test_{name}.py" for name in ("archiving", "archived_content")),
+    *(
+        f"--ignore=tests/unit/sessions/test_{name}.py"
+        for name in ("archiving", "archiving_interrupted", "archived_content")
+    ),
     "--deselect=tests/unit/erasure/test_erasure.py::test_three_thousand_items_take_several_sweeps",
 ]
 TESTS_SECONDS = 3_600

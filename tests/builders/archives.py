@@ -128,3 +128,13 @@ def hot_runs(tenant_env: TenantEnv, session_id: SessionId) -> list[RunId]:
     """Return the runs of a session whose payloads are in the table."""
     items = tenant_env.table().query_all(runs_of(session_id))
     return [RunId(item["id"]) for item in items if "question" in item or "outcome" in item]
+
+
+def fill(tenant_env: TenantEnv, count: int = 3) -> SessionId:
+    """Store a session with ended runs."""
+    session_id = add_session(tenant_env)
+    for number in range(count):
+        add_run(
+            tenant_env, session_id, question=f"Question {number}", metadata={"number": number} if number % 2 else {}
+        )
+    return session_id

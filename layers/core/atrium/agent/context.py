@@ -294,8 +294,7 @@ class TurnContextReader:
         return agent
 
     def _find_agent(self, name: str) -> AgentId:
-        found = self.agents.find(name)
-        if found is None:
+        if (found := self.agents.find(name)) is None:
             valid = list_valid([AUTO_MODEL, *_models_of(self.context.plan)])
             raise invalid_field("model", f"must be one of {valid}, or the id or name of an agent")
         return found

@@ -140,7 +140,7 @@ class TurnStarter:
         """Return the reservation that a turn would make, even if the session is busy. Nothing is written."""
         plan = self.plan(request, read)
         run = self._run(request, plan, run_id, self.clock())
-        first_call = self.first_call(run, plan, read.runs)
+        first_call = _first_call(self.loop_input(plan, run, read.runs), plan)
         asked = self.admission.request_of(run_id, first_call, plan.budget, new_session=read.session is None)
         found = DryRun(run.model, run.routing, asked.tokens, asked.cost_nanos)
         try:
@@ -155,17 +155,12 @@ class TurnStarter:
     def count_tokens(self, request: TurnRequest, read: TurnContext, run_id: RunId) -> int:
         """Return the tokens of a turn's first prompt, as counted by the provider or else estimated."""
         plan = self.plan(request, read)
-        first_call = self.first_call(self._run(request, plan, run_id, self.clock()), plan, read.runs)
+        run = self._run(request, plan, run_id, self.clock())
+        first_call = _first_call(self.loop_input(plan, run, read.runs), plan)
         try:
             return plan.provider.count_tokens(first_call)
         except ProviderUnsupported:
             return estimate_prompt_tokens(first_call)
-
-    def first_call(self, run: Run, plan: TurnPlan, runs: RecentRuns) -> ModelRequest:
-        """Return the first model request of a run. Raise `ValidationFailed` if the model does not take its options."""
-        found = build_request(self.loop_input(plan, run, runs))
-        check_options(found, plan.model)
-        return found
 
     def plan(self, request: TurnRequest, read: TurnContext) -> TurnPlan:
         tools = self.tools
@@ -222,8 +217,7 @@ class TurnStarter:
         self, run: Run, read: TurnContext, plan: TurnPlan, runs: RecentRuns, *, new_session: bool
     ) -> StartedTurn:
         loop_input = self.loop_input(plan, run, runs)
-        first_call = build_request(loop_input)
-        check_options(first_call, plan.model)
+        first_call = _first_call(loop_input, plan)
         asked = self.admission.request_of(run.id, first_call, plan.budget, new_session=new_session)
         admitted = self.admission.admit(asked, read)
         allowance = RunAllowance(self.admission, plan.budget, read.scopes, admitted.reservation)
@@ -315,6 +309,13 @@ class TurnStarter:
             max_cost_nanos=limits.max_cost_nanos,
             max_tokens=limits.max_tokens,
         )
+
+
+def _first_call(loop_input: LoopInput, plan: TurnPlan) -> ModelRequest:
+    """Return the first model request of a loop. Raise `ValidationFailed` if the model does not take its options."""
+    found = build_request(loop_input)
+    check_options(found, plan.model)
+    return found
 
 
 @dataclass(slots=True)

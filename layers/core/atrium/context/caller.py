@@ -10,20 +10,19 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
+from atrium.context.conversation import as_model_messages, without_thinking
 from atrium.kernel.errors import invalid_field
 from atrium.kernel.ids import ULID_PATTERN, RunId, own_ulid, stateless_run_id
 from atrium.llm.content import has_images, result_texts
 from atrium.llm.model import (
     Block,
-    Image,
     ModelMessage,
     ModelRequest,
-    Text,
-    Thinking,
     ToolResult,
     ToolSchema,
     ToolUse,
     texts_of,
+    turn_start,
 )
 from atrium.runs.model import Run
 
@@ -114,27 +113,16 @@ def restore(dialog: Sequence[ModelMessage], find: FindRuns, model: str) -> tuple
     An answer with the calls that an earlier run returned is replaced by all messages of that run. Thinking of another
     model than `model` is omitted. `find` returns the runs that exist and belong to the caller.
     """
-    begun = _turn_start(dialog)
-    asked = {at: found for at in range(begun, len(dialog)) if (found := _run_of(dialog[at])) is not None}
+    asked = {at: found for at in range(turn_start(dialog), len(dialog)) if (found := _run_of(dialog[at])) is not None}
     wanted = set(list(asked.values())[-RESTORED_MAX:])
     runs = find(wanted) if wanted else {}
     restored: list[ModelMessage] = []
     for at, message in enumerate(dialog):
         run = runs.get(asked[at]) if at in asked else None
-        own = _answers(run, model) if run is not None else ()
+        own = _answers(run, model) if run is not None else []
         returned = {call for each in own for call in _calls(each) if run is not None and is_call_of(run.id, call)}
         restored.extend(own if own and _calls(message) == returned else [message])
     return tuple(restored)
-
-
-def _turn_start(dialog: Sequence[ModelMessage]) -> int:
-    """Return the position after the newest message in which the user wrote something."""
-    written = (
-        at
-        for at, each in enumerate(dialog)
-        if each.role == "user" and any(isinstance(block, Text | Image) for block in each.content)
-    )
-    return max(written, default=-1) + 1
 
 
 def _calls(message: ModelMessage) -> set[str]:
@@ -146,13 +134,6 @@ def _run_of(message: ModelMessage) -> RunId | None:
     return next((stateless_run_id(found.group(1)) for found in matches if found), None)
 
 
-def _answers(run: Run, model: str) -> tuple[ModelMessage, ...]:
-    messages = run.outcome.messages if run.outcome else ()
-    keeps = run.model == model
-    return tuple(
-        ModelMessage(
-            "assistant" if each.role == "assistant" else "user",
-            tuple(block for block in each.content if keeps or not isinstance(block, Thinking)),
-        )
-        for each in messages
-    )
+def _answers(run: Run, model: str) -> list[ModelMessage]:
+    messages = as_model_messages(run.outcome.messages if run.outcome else ())
+    return messages if run.model == model else list(map(without_thinking, messages))

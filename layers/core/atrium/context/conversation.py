@@ -134,7 +134,7 @@ class Conversation:
         earlier = [message for turn in self.turns for message in turn.messages]
         is_bound = not any(call.name in self.ephemeral for call in _calls(own))
         begun = self.thinking_from if is_bound else len(own)
-        kept = [*map(_without_thinking, own[self.own_left_out : begun]), *own[max(begun, self.own_left_out) :]]
+        kept = [*map(without_thinking, own[self.own_left_out : begun]), *own[max(begun, self.own_left_out) :]]
         sent = omit_outputs([*earlier, *kept], dict(self.ephemeral)) if self.ephemeral else [*earlier, *kept]
         if self.block_bytes_max is not None:
             sent = [_shortened(message, self.block_bytes_max) for message in sent]
@@ -273,7 +273,7 @@ def _text(text: str) -> ModelMessage:
     return ModelMessage("user", (Text(text),))
 
 
-def _without_thinking(message: ModelMessage) -> ModelMessage:
+def without_thinking(message: ModelMessage) -> ModelMessage:
     return replace(message, content=tuple(block for block in message.content if not isinstance(block, Thinking)))
 
 

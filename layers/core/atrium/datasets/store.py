@@ -11,14 +11,14 @@ from typing import Any
 
 from atrium.datasets.model import DATASETS_MAX, Column, Dataset
 from atrium.kernel.clock import format_time, parse_time
-from atrium.kernel.errors import Conflict, CountExceeded, NotFound, Unavailable
+from atrium.kernel.errors import Conflict, NotFound, Unavailable
 from atrium.kernel.ids import DatasetId
 from atrium.kernel.pagination import Page, PageRequest, read_all
 from atrium.storage import keys
 from atrium.storage.blobs import TenantBlobs
 from atrium.storage.table import Query, TenantTable, TransactionRefused
 from atrium.storage.writes import NEW, Delete, Put
-from atrium.tenants.counts import counting, discounting
+from atrium.tenants.counts import counting, discounting, maximum_reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,8 @@ class DatasetStore:
                 self.blobs.delete(_reference(dataset))
             if 0 in error.failed:
                 raise Conflict("Another data set of the tenant has this name. Choose another name.") from error
-            raise CountExceeded(
-                f"a tenant may have at most {DATASETS_MAX} data sets; delete one first",
-                extensions={"limit": "datasets", "used": DATASETS_MAX, "max": DATASETS_MAX, "resets_at": None},
-            ) from error
+            detail = f"a tenant may have at most {DATASETS_MAX} data sets; delete one first"
+            raise maximum_reached("datasets", DATASETS_MAX, detail) from error
 
     def delete(self, dataset: Dataset, record: Put) -> None:
         own = Delete(keys.dataset(dataset.name), "#id = :id", {"id": dataset.id})

@@ -6,7 +6,7 @@ from typing import Any
 
 from atrium.audit.service import AuditService
 from atrium.kernel.clock import Clock
-from atrium.kernel.errors import Conflict, CountExceeded, NotFound, invalid_field, list_valid
+from atrium.kernel.errors import Conflict, NotFound, invalid_field, list_valid
 from atrium.kernel.ids import PromptId, is_id, mint_prompt_id
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.llm.tokens import BYTES_PER_TOKEN
@@ -23,6 +23,7 @@ from atrium.prompts.model import (
 from atrium.prompts.shipped import SHIPPED
 from atrium.prompts.store import PromptStore, encode_variables
 from atrium.storage.writes import Put
+from atrium.tenants.counts import maximum_reached
 
 _SHIPPED_LISTED = "shipped"
 
@@ -97,10 +98,8 @@ class PromptService:
         if newest != before.newest:
             newest = _checked(replace(newest, version=newest.version + 1, created_at=now))
             if newest.version > VERSIONS_MAX:
-                raise CountExceeded(
-                    f"A prompt may have at most {VERSIONS_MAX} versions. Create another prompt.",
-                    extensions={"limit": "versions", "used": VERSIONS_MAX, "max": VERSIONS_MAX, "resets_at": None},
-                )
+                detail = f"A prompt may have at most {VERSIONS_MAX} versions. Create another prompt."
+                raise maximum_reached("versions", VERSIONS_MAX, detail)
         simple = {name: changes[name] for name in ("name", "description") if name in changes}
         if (prompt := replace(before, **simple, newest=newest)) == before:
             return before

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from atrium.kernel.clock import format_time, parse_time
-from atrium.kernel.errors import Conflict, CountExceeded, NotFound
+from atrium.kernel.errors import Conflict, NotFound
 from atrium.kernel.ids import PromptId
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.prompts.model import PROMPTS_MAX, Prompt, PromptReference, PromptVersion, Variable
@@ -17,7 +17,7 @@ from atrium.prompts.shipped import SHIPPED, find_shipped
 from atrium.storage import keys
 from atrium.storage.table import Query, TenantTable, TransactionRefused
 from atrium.storage.writes import EXISTS, NEW, Delete, Operation, Put
-from atrium.tenants.counts import counting, discounting
+from atrium.tenants.counts import counting, discounting, maximum_reached
 from atrium.tenants.store import RAISE_VERSION
 
 _UNCHANGED = "#revision = :before"
@@ -39,9 +39,8 @@ class PromptStore:
             RAISE_VERSION,
             record,
         ]
-        full = CountExceeded(
-            f"A tenant may have at most {PROMPTS_MAX} prompts. Delete one first.",
-            extensions={"limit": "prompts", "used": PROMPTS_MAX, "max": PROMPTS_MAX, "resets_at": None},
+        full = maximum_reached(
+            "prompts", PROMPTS_MAX, f"A tenant may have at most {PROMPTS_MAX} prompts. Delete one first."
         )
         self._transact(operations, {0: _name_taken(), 1: Conflict(), 2: full})
 
@@ -94,14 +93,15 @@ class PromptStore:
 
         Costs one batch read, or two reads if the name belongs to another prompt than when the agent was saved.
         """
-        marker, place = keys.prompt_name(reference.name or "-"), _place(reference.id, reference.version)
-        wanted = [*([marker] if reference.name else []), *([] if reference.id in SHIPPED else [place])]
+        marker = keys.prompt_name(reference.name) if reference.name else None
+        place = None if reference.id in SHIPPED else _place(reference.id, reference.version)
+        wanted = [each for each in (marker, place) if each is not None]
         found = self.table.batch_get(wanted) if wanted else {}
         shipped = find_shipped(reference.name)
         prompt_id: PromptId | None = reference.id
-        if reference.name:
+        if marker is not None:
             prompt_id = found[marker]["prompt_id"] if marker in found else shipped.id if shipped else None
-        if prompt_id == reference.id and place in found:
+        if prompt_id == reference.id and place is not None and place in found:
             return _read_version(found[place])
         if prompt_id is None:
             return None

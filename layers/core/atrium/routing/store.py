@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from atrium.kernel.clock import format_time, parse_time
-from atrium.kernel.errors import Conflict, CountExceeded, NotFound
+from atrium.kernel.errors import Conflict, NotFound
 from atrium.kernel.ids import RoutingRuleId
 from atrium.kernel.pagination import Page, PageRequest, read_all
 from atrium.routing.model import RULES_MAX, RoutingConditions, RoutingRule, WeightedModel
 from atrium.storage import keys
 from atrium.storage.table import Query, TenantTable, TransactionRefused
 from atrium.storage.writes import EXISTS, NEW, Delete, Operation, Put
-from atrium.tenants.counts import counting, discounting
+from atrium.tenants.counts import counting, discounting, maximum_reached
 from atrium.tenants.store import RAISE_VERSION
 
 _UNCHANGED = "#version = :before"
@@ -37,10 +37,8 @@ class RoutingRuleStore:
             RAISE_VERSION,
             record,
         ]
-        full = CountExceeded(
-            f"A tenant may have at most {RULES_MAX} routing rules. Delete one first.",
-            extensions={"limit": "routing_rules", "used": RULES_MAX, "max": RULES_MAX, "resets_at": None},
-        )
+        detail = f"A tenant may have at most {RULES_MAX} routing rules. Delete one first."
+        full = maximum_reached("routing_rules", RULES_MAX, detail)
         self._transact(operations, {0: _name_taken(), 1: Conflict(), 2: full})
 
     def replace(self, rule: RoutingRule, record: Put, *, before: RoutingRule) -> None:

@@ -47,8 +47,7 @@ from atrium.runs.segments import (
     segment_reference,
 )
 from atrium.runs.store import RunStore
-from atrium.sessions.purge import PURGED
-from atrium.sessions.store import LISTED_INTERVAL
+from atrium.sessions.store import LISTED_INTERVAL, read_session
 from atrium.storage import keys, platform_keys
 from atrium.storage.blobs import BlobGone
 from atrium.storage.keys import Key
@@ -259,7 +258,7 @@ class SessionArchiver:
         """Delete the segments of a move to which no run refers, or whose session is being deleted."""
         used = {item.get(SEGMENT) for item in self.runs.table.query_all(replace(move.runs, attributes=(SEGMENT,)))}
         head = self.runs.table.get(keys.session(move.session_id))
-        if head is None or PURGED in head:
+        if head is None or read_session(head).is_purged:
             used = set()
         for reference in {move.reference, move.replaced} - used - {""}:
             self.runs.blobs.delete(reference)

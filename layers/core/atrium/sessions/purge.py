@@ -4,11 +4,9 @@ Blobs are deleted before the item that refers to them, and events before their r
 the remaining data. The session's item is deleted last. Until then it is in the sweep index.
 """
 
-from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from atrium.kernel.errors import ConditionFailed
 from atrium.kernel.ids import RunId, SessionId
 from atrium.runs.items import SEGMENT, references
 from atrium.runs.store import RunStore
@@ -16,11 +14,8 @@ from atrium.sessions.store import SessionStore
 from atrium.storage import keys
 from atrium.storage.keys import Key
 from atrium.storage.table import Query
-from atrium.storage.writes import EXISTS, Update
 
 _PAGE = 50
-PURGED = "purged"
-"""The attribute of a session whose runs are being deleted."""
 
 
 def purge_session(sessions: SessionStore, runs: RunStore, session_id: SessionId) -> None:
@@ -48,13 +43,10 @@ def purge_due(sessions: SessionStore, runs: RunStore, session_id: SessionId, *, 
 def purge_runs(runs: RunStore, session_id: SessionId) -> None:
     """Delete all runs of a session with their events and blobs.
 
-    The session is marked first. An archiver that moves a run after this function has read the run sees the mark and
+    The session was marked before. An archiver that moves a run after this function has read the run sees the mark and
     deletes the segment (`atrium.sessions.archiving`).
     """
-    head = keys.session(session_id)
-    with suppress(ConditionFailed):  # the session does not exist
-        runs.table.write(Update(head, f"SET #{PURGED} = :yes", EXISTS, {"yes": True}, returns=False))
-    partition = head.partition
+    partition = keys.session(session_id).partition
     while found := runs.table.query(Query(partition, prefix="RUN#", limit=_PAGE)).items:
         for item in found:
             _purge_events(runs, RunId(item["id"]))

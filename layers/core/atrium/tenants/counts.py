@@ -53,6 +53,11 @@ def read_counts(item: Mapping[str, Any] | None) -> Counts:
     return Counts(**{name: max(0, found.get(name, 0)) for name in COUNTED})
 
 
+def maximum_reached(name: str, maximum: int, detail: str) -> CountExceeded:
+    """Return the error for a number of objects that has reached a fixed maximum."""
+    return CountExceeded(detail, extensions={"limit": name, "used": maximum, "max": maximum, "resets_at": None})
+
+
 def count_exceeded(table: TenantTable, name: Literal["users", "agents"], maximum: int) -> CountExceeded:
     """Return the error for a count that has reached its maximum. Costs one read, to report the current count."""
     used = getattr(read_counts(table.get(keys.counts())), name)

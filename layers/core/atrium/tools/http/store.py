@@ -9,14 +9,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from atrium.kernel.clock import format_time, parse_time
-from atrium.kernel.errors import Conflict, CountExceeded, NotFound
+from atrium.kernel.errors import Conflict, NotFound
 from atrium.kernel.ids import ToolId
 from atrium.kernel.pagination import Page, PageRequest
 from atrium.llm.normalise import is_tool_name
 from atrium.storage import keys
 from atrium.storage.table import Query, TenantTable, TransactionRefused
 from atrium.storage.writes import EXISTS, NEW, Delete, Operation, Put
-from atrium.tenants.counts import counting, discounting
+from atrium.tenants.counts import counting, discounting, maximum_reached
 from atrium.tenants.store import RAISE_VERSION
 from atrium.tools.http.model import TOOLS_MAX, RequestTemplate, ToolDefinition
 
@@ -38,10 +38,7 @@ class HttpToolStore:
             counting("tools", TOOLS_MAX),
             record,
         ]
-        full = CountExceeded(
-            f"a tenant may have at most {TOOLS_MAX} tools; delete one first",
-            extensions={"limit": "tools", "used": TOOLS_MAX, "max": TOOLS_MAX, "resets_at": None},
-        )
+        full = maximum_reached("tools", TOOLS_MAX, f"a tenant may have at most {TOOLS_MAX} tools; delete one first")
         self._transact(operations, {0: _name_taken(), 1: Conflict(), 2: NotFound(), 3: full})
 
     def replace(self, tool: ToolDefinition, record: Put, *, before: ToolDefinition) -> None:
